@@ -1,0 +1,1 @@
+"""Priors: the shapes that step 0 fits the depth network to."""

@@ -1,0 +1,1 @@
+"""Segmenters: photo -> soft mask of the object."""
