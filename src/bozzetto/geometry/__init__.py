@@ -1,0 +1,1 @@
+"""Pure functions of the pinhole camera, the height field and the renderer."""
