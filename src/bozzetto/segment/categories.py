@@ -57,8 +57,12 @@ _ROWS = (
         segmenters=("border", "selfie"),
     ),
     Category(
-        "heads",  # rendered heads that fill the picture
-        BoxMargins(top=1 / 6, bottom=1 / 6),
+        # Ours: rendered heads that fill the picture. Crown and neck are cut off, so the head is twice as tall as what is
+        # seen of it; and it sits a little deeper than Pan's faces, around the pivot and away from the range's near end.
+        "heads",
+        BoxMargins(top=1 / 2, bottom=1 / 2),
+        near=0.15,
+        far=0.7,
         voc_label=15,
         face_labels=FACE_LABELS,
         segmenters=("border", "selfie"),
