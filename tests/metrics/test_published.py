@@ -17,7 +17,7 @@ from bozzetto.types import Camera
 
 @pytest.mark.parametrize("size", [64, 128, 256])
 def test_a_perfect_plane_scores_what_the_missing_length_says(size: int) -> None:
-    """Facing plane at depth 1: |n| = (2 / f)^2; its published MAD with itself is the arc cosine of the length squared."""
+    """Facing plane at depth 1: |n| = (2 / f)^2; MAD with itself is arccos of the length squared."""
     camera = Camera(size)
     normal = normals_from_depth_unsup3d(torch.ones(1, 1, size, size, dtype=torch.float64), camera)
     inner = torch.zeros(1, 1, size, size, dtype=torch.float64)
