@@ -1,0 +1,209 @@
+"""A frozen GAN as the rest of the package sees it: latents in, images out, features of the discriminator."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.errors import CheckpointError, InputError
+from bozzetto.gan.discriminator import Discriminator
+from bozzetto.gan.frozen import FrozenDiscriminator, FrozenSynthesis, Precision
+from bozzetto.gan.stylegan2 import Generator
+
+NoiseMode = Literal["const", "random", "none"]
+
+
+@dataclass(frozen=True)
+class GanInfo:
+    """What is known of a loaded generator."""
+
+    name: str
+    kind: str  # "stylegan2"
+    resolution: int  # pixels
+    z_dim: int
+    w_dim: int
+    num_ws: int  # layers that take their own w
+    num_mapping_layers: int
+    licence: str  # "unknown" where the file does not say
+    sha256: str  # of the file; empty for networks that never were one
+    category: str  # what it makes pictures of, e.g. "head"; "unknown" where the file does not say
+
+
+class Gan:
+    """A frozen StyleGAN2 pair on one device. No parameter takes a gradient; images and latents do, of any order.
+
+    Batch items are independent in every method, the discriminator's included (no minibatch deviation).
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator | None,
+        info: GanInfo,
+        device: torch.device | str = "cpu",
+        precision: Precision = "fp32",
+    ) -> None:
+        self.info = info
+        self.precision: Precision = precision
+        self.device = torch.device(device)
+        self.generator = generator.requires_grad_(False).eval().to(self.device)
+        self.discriminator = discriminator
+        if discriminator is not None:
+            self.discriminator = discriminator.requires_grad_(False).eval().to(self.device)
+        self._synthesis: dict[Precision, FrozenSynthesis] = {}
+        self._features: dict[Precision, FrozenDiscriminator] = {}
+        self._samples: dict[tuple[int, int], Tensor] = {}
+
+    def to(self, device: torch.device | str) -> Gan:
+        """The same GAN on another device; this object stays where it is."""
+        if torch.device(device) == self.device:
+            return self
+        generator, discriminator = copy.deepcopy(self.generator), copy.deepcopy(self.discriminator)
+        return Gan(generator, discriminator, self.info, device, self.precision)
+
+    def with_precision(self, precision: Precision) -> Gan:
+        """The same GAN, weights shared, computing in `precision` unless told otherwise."""
+        other = copy.copy(self)
+        other.precision = precision
+        return other
+
+    # -- mapping ---------------------------------------------------------------------------------------------------
+
+    def mapping_head(self, z: Float[Tensor, "b z"], k: int) -> Float[Tensor, "b d"]:
+        """The activation before the last k mapping layers (pixel norm included). k = all layers: the normalised z.
+
+        At z = 0 the pixel norm gives 0, so the result is what the biases alone make (Pan's c_h).
+        """
+        self._check_layers(k)
+        return self.generator.mapping.head(z, k)
+
+    def mapping_tail(self, x: Float[Tensor, "b d"], k: int) -> Float[Tensor, "b w"]:
+        """The last k mapping layers: tail(head(z, k), k) is the w of z."""
+        self._check_layers(k)
+        return self.generator.mapping.tail(x, k)
+
+    def w_from_z(self, z: Float[Tensor, "b z"], psi: float = 1.0) -> Float[Tensor, "b l d"]:
+        """Latents of every layer, pulled to the mean by the truncation psi (1: not at all, 0: the mean)."""
+        w = self.generator.mapping(z)
+        if psi != 1.0:
+            mean = self.w_mean()
+            w = mean + psi * (w - mean)
+        return w[:, None].expand(-1, self.info.num_ws, -1)
+
+    def w_samples(self, n: int = 4096, seed: int = 0) -> Float[Tensor, "n d"]:
+        """n latents w of random z; the same for the same n and seed on every device."""
+        if (n, seed) not in self._samples:
+            z = torch.randn(n, self.info.z_dim, generator=torch.Generator().manual_seed(seed))
+            with torch.no_grad():
+                self._samples[n, seed] = self.generator.mapping(z.to(self.device))
+        return self._samples[n, seed]
+
+    def w_mean(self, n: int = 4096, seed: int = 0) -> Float[Tensor, " d"]:
+        """Mean of n latents of random z."""
+        return self.w_samples(n, seed).mean(dim=0)
+
+    def w_std(self, n: int = 4096, seed: int = 0) -> Float[Tensor, " d"]:
+        """Standard deviation of each coordinate over n latents of random z."""
+        return self.w_samples(n, seed).std(dim=0)
+
+    # -- images ----------------------------------------------------------------------------------------------------
+
+    def image_from_w(
+        self,
+        w: Float[Tensor, "b d"] | Float[Tensor, "b l d"],
+        noise: NoiseMode | Sequence[Float[Tensor, "n 1 _ _"]] = "const",
+        generator: torch.Generator | None = None,
+        precision: Precision | None = None,
+    ) -> Float[Tensor, "b 3 s s"]:
+        """Images, about -1..1 and not clamped, float32.
+
+        w: one for all layers [b, d], or one a layer [b, num_ws, d].
+        noise: the stored one, a fresh draw from `generator` for every item, none, or the maps themselves (one a layer).
+        Raises InputError for a w of the wrong shape, or random noise without a generator.
+        """
+        if w.ndim == 2:
+            w = w[:, None].expand(-1, self.info.num_ws, -1)
+        if w.ndim != 3 or tuple(w.shape[1:]) != (self.info.num_ws, self.info.w_dim):
+            raise InputError(
+                f"The generator '{self.info.name}' takes a latent of shape [batch, {self.info.w_dim}] or [batch, "
+                f"{self.info.num_ws}, {self.info.w_dim}], not {list(w.shape)}."
+            )
+        precision = precision or self.precision
+        if precision not in self._synthesis:
+            self._synthesis[precision] = FrozenSynthesis(self.generator.synthesis, precision).to(self.device)
+        return self._synthesis[precision](w, self._noises(noise, w.shape[0], generator))
+
+    def noise_shapes(self) -> list[tuple[int, int]]:
+        """Height and width of the noise map of every layer."""
+        return [(n.shape[2], n.shape[3]) for n in self.generator.synthesis.noises()]
+
+    def _noises(
+        self, noise: NoiseMode | Sequence[Tensor], batch: int, generator: torch.Generator | None
+    ) -> Sequence[Tensor] | None:
+        if noise == "none":
+            return None
+        if noise == "const":
+            return self.generator.synthesis.noises()
+        if noise != "random":
+            assert not isinstance(noise, str), noise
+            return noise
+        if generator is None:
+            raise InputError("Random noise needs a torch.Generator to draw from; pass generator=... .")
+        shapes = self.noise_shapes()
+        source = generator.device
+        return [torch.randn(batch, 1, h, w, generator=generator, device=source).to(self.device) for h, w in shapes]
+
+    # -- discriminator ---------------------------------------------------------------------------------------------
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the discriminator's taps: "from_rgb" (input of block 0), "block0", "block1", ..."""
+        return ["from_rgb", *(f"block{i}" for i in range(len(self._discriminator().blocks)))]
+
+    def features(
+        self,
+        image: Float[Tensor, "b 3 s s"],
+        count: int | Sequence[str] = 4,
+        precision: Precision | None = None,
+    ) -> list[Float[Tensor, "b _ _ _"]]:
+        """Discriminator activations of images in [-1, 1], float32, fine to coarse.
+
+        count: the outputs of the first `count` blocks (at most all of them), or names out of `feature_names`.
+        """
+        names = self.feature_names
+        wanted = names[1 : 1 + count] if isinstance(count, int) else list(count)
+        unknown = [name for name in wanted if name not in names]
+        if unknown or not wanted:
+            raise InputError(f"The discriminator's features are {', '.join(names)}; asked for {unknown or count}.")
+        taps = self._frozen_discriminator(precision).features(image, max(names.index(name) for name in wanted))
+        return [taps[names.index(name)] for name in wanted]
+
+    def logits(
+        self, image: Float[Tensor, "b 3 s s"], mbstd_group: int = 1, precision: Precision | None = None
+    ) -> Float[Tensor, "b 1"]:
+        """How real the discriminator finds images in [-1, 1]. A group over 1 mixes items, as in training."""
+        net = self._discriminator()
+        return net.head(self._frozen_discriminator(precision).features(image, len(net.blocks))[-1], mbstd_group)
+
+    def _discriminator(self) -> Discriminator:
+        if self.discriminator is None:
+            raise CheckpointError(
+                f"The file of '{self.info.name}' holds no discriminator, and this needs one; use a full checkpoint."
+            )
+        return self.discriminator
+
+    def _frozen_discriminator(self, precision: Precision | None) -> FrozenDiscriminator:
+        precision = precision or self.precision
+        if precision not in self._features:
+            self._features[precision] = FrozenDiscriminator(self._discriminator(), precision).to(self.device)
+        return self._features[precision]
+
+    def _check_layers(self, k: int) -> None:
+        if not 1 <= k <= self.info.num_mapping_layers:
+            raise InputError(f"The number of mapping layers must be 1 to {self.info.num_mapping_layers}, not {k}.")

@@ -1,0 +1,109 @@
+"""Find a generator by name or path, find out what kind of file it is, and load it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from bozzetto.errors import CheckpointError
+from bozzetto.gan.checkpoint import LoadedGan, is_safetensors, load_safetensors
+from bozzetto.gan.frozen import Precision
+from bozzetto.gan.generator import Gan, GanInfo
+
+SNIFF_BYTES = 4096  # what a format gets to see of a file before it decides
+
+
+@dataclass(frozen=True)
+class ZooRow:
+    """A generator known by name."""
+
+    name: str
+    file: str  # in bozzetto/assets
+    sha256: str
+    category: str
+    licence: str
+
+
+ZOO = (
+    ZooRow(
+        name="heads",
+        file="heads_64.safetensors",
+        sha256="80c754f0262ba50d225b6499a29146ed603fc331dd45942665d226c9a5632d64",
+        category="head",
+        licence="MIT",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file: how to know it by its first bytes, and how to load it."""
+
+    name: str
+    sniff: Callable[[bytes], bool]
+    load: Callable[[Path], LoadedGan]
+
+
+# Asked in this order; the first that knows the file loads it. A further format is a further row.
+FORMATS: tuple[Format, ...] = (Format("bozzetto .safetensors", is_safetensors, load_safetensors),)
+
+
+def load_gan(name_or_path: str | Path, device: torch.device | str = "cpu", precision: Precision = "fp32") -> Gan:
+    """A frozen GAN from the zoo's names or from a file, known by its content and not by its ending.
+
+    Raises CheckpointError, one sentence, for anything that is not there, not whole, not safe or not understood.
+    """
+    row = next((row for row in ZOO if row.name == str(name_or_path)), None)
+    path = Path(__file__).parent.parent / "assets" / row.file if row else Path(name_or_path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"There is no generator '{name_or_path}': neither a file nor one of {', '.join(r.name for r in ZOO)}."
+        )
+    sha256 = _sha256(path)
+    if row is not None and sha256 != row.sha256:
+        raise CheckpointError(
+            f"The built-in generator '{row.name}' is not this version's file; install the package again."
+        )
+    loaded = _load_file(path)
+    facts, spec = loaded.facts, loaded.generator.spec
+    info = GanInfo(
+        name=row.name if row else facts.get("name", path.stem),
+        kind="stylegan2",
+        resolution=spec.resolution,
+        z_dim=spec.z_dim,
+        w_dim=spec.w_dim,
+        num_ws=spec.num_ws,
+        num_mapping_layers=spec.num_mapping_layers,
+        licence=row.licence if row else facts.get("licence", "unknown"),
+        sha256=sha256,
+        category=row.category if row else facts.get("category", "unknown"),
+    )
+    return Gan(loaded.generator, loaded.discriminator, info, device, precision)
+
+
+def _load_file(path: Path) -> LoadedGan:
+    try:
+        with path.open("rb") as file:
+            head = file.read(SNIFF_BYTES)
+    except OSError as error:
+        raise CheckpointError(f"The file {path} cannot be read ({error.strerror}).") from None
+    for candidate in FORMATS:
+        if candidate.sniff(head):
+            return candidate.load(path)
+    known = ", ".join(candidate.name for candidate in FORMATS)
+    raise CheckpointError(f"The file {path.name} is no generator this program knows ({known}).")
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
+            return digest.hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"The file {path} cannot be read ({error.strerror}).") from None
