@@ -1,0 +1,66 @@
+"""The object from other sides and under other lights, cut out on a neutral background, at any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.export.colours import BACKGROUND
+from bozzetto.export.images import over
+from bozzetto.export.matting import at_size, cut_out, soft_edge
+from bozzetto.export.scene import Scene, factors_of
+from bozzetto.geometry import shade
+from bozzetto.geometry.heightfield import normals
+from bozzetto.geometry.render import FAR_MARGIN, look
+from bozzetto.geometry.warp import resize_grid, sample
+from bozzetto.types import Camera, Factors
+
+
+def _prepare(scene: Scene, size: int) -> tuple[Factors, Camera, Float[Tensor, "1 1 t t"]]:
+    far = scene.depth_range.far + FAR_MARGIN  # the renderer masks what lies there
+    factors, mask = cut_out(factors_of(scene), scene.canonical_mask[None], far)
+    fine, camera = at_size(factors, scene.camera, size)
+    return fine, camera, soft_edge(resize_grid(mask, size))
+
+
+@torch.no_grad()
+def turned(
+    scene: Scene,
+    views: Float[Tensor, "n 6"],
+    size: int,
+    light: Float[Tensor, "4"] | None = None,
+    background: tuple[float, ...] = BACKGROUND,
+) -> Iterator[Float[Tensor, "3 t t"]]:
+    """A picture [3, size, size] in [0, 1] for each view, under the photo's light or another, drawn when asked for."""
+    factors, camera, mask = _prepare(scene, size)
+    lamp = (scene.light if light is None else light)[None]
+    lit = factors.albedo * shade.shading(shade.diffuse(normals(factors.depth, camera), lamp), lamp)
+    layers = torch.cat((lit, mask), dim=1)
+    for view in views:
+        sight = look(factors.depth, view[None], camera, scene.depth_range)
+        seen = sample(layers, sight.grid)
+        yield over(seen[:, :3], seen[:, 3:] * sight.mask, background)[0]
+
+
+@torch.no_grad()
+def relit(
+    scene: Scene,
+    lights: Float[Tensor, "n 4"],
+    size: int,
+    view: Float[Tensor, "6"] | None = None,
+    background: tuple[float, ...] = BACKGROUND,
+) -> Iterator[Float[Tensor, "3 t t"]]:
+    """A picture [3, size, size] in [0, 1] for each light, in the photo's pose or another, drawn when asked for."""
+    factors, camera, mask = _prepare(scene, size)
+    pose = (scene.view if view is None else view)[None]
+    sight = look(factors.depth, pose, camera, scene.depth_range)
+    # Shading is linear in nothing but the light, so the picture's geometry is read once: albedo, normal, mask.
+    seen = sample(torch.cat((factors.albedo, normals(factors.depth, camera), mask), dim=1), sight.grid)
+    albedo, normal, alpha = seen[:, :3], seen[:, 3:6], seen[:, 6:] * sight.mask
+    normal = normal / torch.linalg.vector_norm(normal, dim=1, keepdim=True).clamp(min=1e-12)
+    for light in lights:
+        shading = shade.shading(shade.diffuse(normal, light[None]), light[None])
+        yield over(albedo * shading, alpha, background)[0]

@@ -1,0 +1,88 @@
+"""From the factors a fit ends with to the whole record: everything that follows from them is rendered here, once."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.geometry.camera import project, to_normalised, unproject
+from bozzetto.geometry.pose import move, rotation_matrix
+from bozzetto.geometry.render import render
+from bozzetto.geometry.warp import sample
+from bozzetto.results.provenance import Provenance
+from bozzetto.results.reconstruction import Reconstruction
+from bozzetto.types import Camera, DepthRange, Factors
+
+
+def mask_to_canonical(
+    mask: Float[Tensor, "b 1 s s"], depth: Float[Tensor, "b 1 s s"], view: Float[Tensor, "b 6"], camera: Camera
+) -> Float[Tensor, "b 1 s s"]:
+    """The photo's object mask carried to the canonical frame: each canonical point reads it where the photo shows it.
+
+    A point the photo hides reads the mask of what hides it, which is the object as a rule.
+    """
+    b, s = depth.shape[0], camera.size
+    moved = move(unproject(depth, camera).reshape(b, s * s, 3), view)
+    return sample(mask, to_normalised(project(moved, camera), camera).reshape(b, s, s, 2))
+
+
+def normals_to_view(
+    normal: Float[Tensor, "b 3 s s"], grid: Float[Tensor, "b s s 2"], view: Float[Tensor, "b 6"]
+) -> Float[Tensor, "b 3 s s"]:
+    """Canonical normals read at the view's grid and turned with the object: unit, in the view's camera frame.
+
+    Where the grid leaves the canonical picture the normal is (0, 0, -1), straight at the camera.
+    """
+    read = torch.einsum("bij,bjhw->bihw", rotation_matrix(view[:, :3]), sample(normal, grid))
+    length = torch.linalg.vector_norm(read, dim=1, keepdim=True)
+    facing = torch.tensor((0.0, 0.0, -1.0), dtype=read.dtype, device=read.device).view(1, 3, 1, 1)
+    return torch.where(length > 1e-6, read / length.clamp(min=1e-6), facing)
+
+
+@torch.no_grad()
+def assemble(
+    image: Float[Tensor, "1 3 s s"],
+    inversion: Float[Tensor, "1 3 s s"],
+    mask: Float[Tensor, "1 1 s s"],
+    factors: Factors,
+    latent: Float[Tensor, "l d"],
+    camera: Camera,
+    depth_range: DepthRange = DepthRange(),  # noqa: B008  frozen
+    provenance: Provenance | None = None,
+) -> Reconstruction:
+    """Render a batch of one in its own view and light and gather the record.
+
+    Args:
+        image: the photo, [0, 1].
+        inversion: the generator's picture of it, [0, 1].
+        mask: the object in the photo's pose, soft, 0..1.
+        factors: depth [1, 1, S, S], albedo [1, 3, S, S], view [1, 6], light [1, 4], on any device.
+        latent: w, one row a layer, or one row for all.
+    """
+    seen = render(factors, camera, depth_range)
+
+    def item(batch: Tensor) -> Tensor:
+        return batch[0].detach().to("cpu", torch.float32, copy=True).contiguous()
+
+    return Reconstruction(
+        image=item(image),
+        inversion=item(inversion),
+        recon=item(seen.image),
+        recon_mask=item(seen.mask),
+        mask=item(mask),
+        canonical_mask=item(mask_to_canonical(mask, factors.depth, factors.view, camera)),
+        depth=item(factors.depth),
+        depth_posed=item(seen.depth),
+        normal=item(seen.normal),
+        normal_posed=item(normals_to_view(seen.normal, seen.grid, factors.view)),
+        albedo=item(factors.albedo),
+        diffuse=item(seen.diffuse),
+        shading=item(seen.shading),
+        view=item(factors.view),
+        light=item(factors.light),
+        latent=item(latent[None]),
+        camera=camera,
+        depth_range=depth_range,
+        provenance=provenance or Provenance(),
+    )

@@ -1,0 +1,247 @@
+"""The result folder: one writer, one reader. Reading runs no code and never leaves the folder.
+
+`reconstruction.json` (camera, depth range, provenance, names and checksums) and `scene.safetensors` (the tensors) are
+the result; every picture, mesh and film beside them can be drawn again from these two by `export_folder`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from bozzetto.errors import OutputError
+from bozzetto.export.files import write_bytes, write_text
+from bozzetto.export.formats import DEFAULT_FORMATS, FILE_NAMES, check_formats, depth_scales, export_all
+from bozzetto.results.provenance import Provenance, plain
+from bozzetto.results.reconstruction import SHAPES, Reconstruction
+from bozzetto.results.replace import new_folder
+from bozzetto.types import Camera, DepthRange
+
+SCHEMA_VERSION = 1
+KIND = "bozzetto-reconstruction"
+RECORD, SCENE, NETWORKS, LOG = "reconstruction.json", "scene.safetensors", "networks.safetensors", "log.jsonl"
+OUR_NAMES = FILE_NAMES | {RECORD, SCENE, NETWORKS, LOG}
+_MAX_RECORD_BYTES = 16 * 2**20
+
+
+# ---------------------------------------------------------------- writing
+
+
+def write(
+    reconstruction: Reconstruction,
+    folder: Path,
+    networks: Mapping[str, Tensor] | None = None,
+    log: Iterable[Mapping[str, Any]] | Path | None = None,
+    formats: Iterable[str] = DEFAULT_FORMATS,
+) -> Path:
+    """Write a result folder, whole or not at all; returns it.
+
+    It is built under a hidden name beside `folder` and renamed in one go. A result folder of that name is replaced,
+    with foreign files in it carried over; any other folder that is not empty is refused.
+
+    Args:
+        reconstruction: what to write.
+        folder: where; missing parents are made.
+        networks: weights of the fitted networks by name, to turn other photos or to go on later.
+        log: records of the run, one JSON object a line, or a file of such lines to copy.
+        formats: what to draw beside the record; see `export.formats.FORMATS`.
+
+    Raises:
+        InputError: a format is not known.
+        OutputError: the folder may not be replaced, or the system refused to write (no space, no permission).
+    """
+    wanted = check_formats(formats)
+    lines = None if log is None else _log_lines(log)
+    with new_folder(folder, is_result_folder, OUR_NAMES) as fresh:
+        scene = _pack(reconstruction.tensors())
+        files = {"scene": {"file": SCENE, "sha256": hashlib.sha256(scene).hexdigest()}}
+        write_bytes(fresh / SCENE, scene)
+        if networks is not None:
+            weights = _pack(networks)
+            files["networks"] = {"file": NETWORKS, "sha256": hashlib.sha256(weights).hexdigest()}
+            write_bytes(fresh / NETWORKS, weights)
+        if lines is not None:
+            files["log"] = {"file": LOG, "sha256": hashlib.sha256(lines).hexdigest()}
+            write_bytes(fresh / LOG, lines)
+        export_all(reconstruction, fresh, wanted)
+        record = json.dumps(_record(reconstruction, files), indent=2, allow_nan=False, ensure_ascii=False)
+        write_text(fresh / RECORD, record + "\n")
+    return folder
+
+
+def _record(reconstruction: Reconstruction, files: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    camera, limits = reconstruction.camera, reconstruction.depth_range
+    return {
+        "kind": KIND,
+        "schema_version": SCHEMA_VERSION,
+        "files": files,
+        "camera": {"size": camera.size, "fov_deg": camera.fov_deg},
+        "depth_range": {"near": limits.near, "far": limits.far},
+        "depth16": {name: scale.to_json() for name, scale in depth_scales(reconstruction).items()},
+        "provenance": reconstruction.provenance.to_json(),
+    }
+
+
+def _pack(tensors: Mapping[str, Tensor]) -> bytes:
+    # Cloned, because safetensors refuses tensors that share memory.
+    whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    return safetensors.torch.save(whole)
+
+
+def _log_lines(log: Iterable[Mapping[str, Any]] | Path) -> bytes:
+    if isinstance(log, Path):
+        try:
+            return log.read_bytes()
+        except OSError as error:
+            raise OutputError(f"Cannot read the log {log}: {error.strerror or error}.") from error
+    rows = (json.dumps(plain(row), allow_nan=False, ensure_ascii=False) for row in log)
+    return "".join(row + "\n" for row in rows).encode("utf-8")
+
+
+# ---------------------------------------------------------------- reading
+
+
+def is_result_folder(folder: Path) -> bool:
+    """Whether the folder holds a record of ours, of any schema."""
+    try:
+        return _stored(folder).get("kind") == KIND
+    except OutputError:
+        return False
+
+
+def read(folder: Path) -> Reconstruction:
+    """Read what `write` wrote, bit for bit.
+
+    Raises:
+        OutputError: there is no result in the folder, it is of a newer schema, damaged, or leads outside the folder.
+    """
+    record = _record_of(folder)
+    tensors = _unpack(_named(folder, record, "scene"))
+    if set(tensors) != set(SHAPES):
+        odd = ", ".join(sorted(set(tensors) ^ set(SHAPES)))
+        raise OutputError(f"{folder} is damaged: {SCENE} lacks or has too many of {odd}; write the result again.")
+    try:
+        camera = Camera(int(record["camera"]["size"]), float(record["camera"]["fov_deg"]))
+        limits = DepthRange(float(record["depth_range"]["near"]), float(record["depth_range"]["far"]))
+        provenance = Provenance.from_json(record["provenance"])
+        return Reconstruction(**tensors, camera=camera, depth_range=limits, provenance=provenance)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise OutputError(f"{folder} is damaged ({error}); write the result again.") from error
+
+
+def read_networks(folder: Path) -> dict[str, Tensor] | None:
+    """The stored network weights by name, or None where none were stored. Raises OutputError as `read` does."""
+    record = _record_of(folder)
+    return _unpack(_named(folder, record, "networks")) if "networks" in record["files"] else None
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The run's log records, empty where none were stored. Raises OutputError as `read` does."""
+    record = _record_of(folder)
+    if "log" not in record["files"]:
+        return []
+    try:
+        return [json.loads(line) for line in _named(folder, record, "log").decode("utf-8").splitlines() if line.strip()]
+    except ValueError as error:
+        raise OutputError(
+            f"{folder} is damaged: {LOG} is not one JSON object a line; write the result again."
+        ) from error
+
+
+def export_folder(
+    source: Path | str | Reconstruction, out: Path | str, formats: Iterable[str] = DEFAULT_FORMATS
+) -> list[Path]:
+    """Draw a stored result, or a record at hand, again into the folder `out`; returns the files written.
+
+    `out` may be the result folder itself. Raises InputError for an unknown format and OutputError as `read` does.
+    """
+    wanted = check_formats(formats)
+    scene = source if isinstance(source, Reconstruction) else read(Path(source))
+    return export_all(scene, Path(out), wanted)
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """The path of a plain file of that bare name that lies in the folder itself."""
+    bare = (
+        bool(name)
+        and name not in (".", "..")
+        and not any(c in name for c in "/\\:\0")
+        and os.path.basename(name) == name
+    )
+    if not bare:
+        raise OutputError(
+            f"{folder} is damaged: '{name}' is no plain file name; get the result from a source you trust."
+        )
+    path = folder / name
+    if path.is_symlink() or path.resolve().parent != folder.resolve():
+        raise OutputError(f"{path} is a link that may lead outside the folder; put the file itself there.")
+    return path
+
+
+def _bytes(path: Path, limit: int | None = None) -> bytes:
+    try:
+        if not path.is_file():
+            raise FileNotFoundError
+        if limit is not None and path.stat().st_size > limit:
+            raise OutputError(f"{path} is too large for a record of ours; name a result folder.")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise OutputError(f"{path.parent} is not a whole result folder: {path.name} is missing.") from error
+    except OSError as error:
+        raise OutputError(f"Cannot read {path}: {error.strerror or error}.") from error
+
+
+def _stored(folder: Path) -> dict[str, Any]:
+    content = _bytes(_inside(folder, RECORD), _MAX_RECORD_BYTES)
+    try:
+        record = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise OutputError(f"{folder / RECORD} is cut off or no JSON; write the result again.") from error
+    if not isinstance(record, dict):
+        raise OutputError(f"{folder / RECORD} is not a record of ours; name a result folder.")
+    return record
+
+
+def _record_of(folder: Path) -> dict[str, Any]:
+    record = _stored(folder)
+    version = record.get("schema_version")
+    if record.get("kind") != KIND or not isinstance(version, int):
+        raise OutputError(f"{folder / RECORD} is not a record of ours; name a result folder.")
+    if version > SCHEMA_VERSION:
+        raise OutputError(
+            f"{folder} was written by a newer bozzetto (schema {version}, this one reads up to {SCHEMA_VERSION}); "
+            "update bozzetto to read it."
+        )
+    if not isinstance(record.get("files"), dict):
+        raise OutputError(f"{folder} is damaged: its record names no files; write the result again.")
+    return record
+
+
+def _named(folder: Path, record: Mapping[str, Any], role: str) -> bytes:
+    """The content of the file the record names for a role, checked against its SHA-256."""
+    entry = record["files"].get(role)
+    if not isinstance(entry, dict) or not isinstance(entry.get("file"), str):
+        raise OutputError(f"{folder} is damaged: its record names no {role} file; write the result again.")
+    path = _inside(folder, entry["file"])
+    content = _bytes(path)
+    if hashlib.sha256(content).hexdigest() != entry.get("sha256"):
+        raise OutputError(
+            f"{path} is cut off or altered: its checksum differs from the record's; write the result again."
+        )
+    return content
+
+
+def _unpack(content: bytes) -> dict[str, Tensor]:
+    try:
+        return {name: torch.as_tensor(value) for name, value in safetensors.torch.load(content).items()}
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise OutputError("The stored tensors cannot be read: the file is damaged; write the result again.") from error

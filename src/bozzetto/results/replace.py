@@ -1,0 +1,97 @@
+"""Putting a whole folder in place at once: built beside its target under a hidden name, then renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bozzetto.errors import OutputError
+from bozzetto.export.files import write_error
+
+
+def _sibling(target: Path, kind: str) -> Path:
+    return target.with_name(f".{target.name[:40]}.{uuid.uuid4().hex[:8]}.{kind}")
+
+
+def _absolute(target: Path) -> Path:
+    """The target with its parents resolved, but not the target itself, which may not be a link."""
+    if target.name in ("", ".."):
+        target = target.resolve()
+    target = target.parent.resolve() / target.name
+    if Path.cwd().is_relative_to(target):
+        raise OutputError(f"{target} is the folder you are in or one above it; name a folder of its own.")
+    return target
+
+
+def check_replaceable(target: Path, is_ours: Callable[[Path], bool]) -> None:
+    """Refuse a target that is there and is neither an empty folder nor one of ours.
+
+    Raises:
+        OutputError: the target is a file, a link, or somebody else's folder.
+    """
+    if target.is_symlink():
+        raise OutputError(f"{target} is a link and is not written through; name the folder it leads to.")
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise OutputError(f"{target} is a file and no folder; choose another name.")
+    if any(target.iterdir()) and not is_ours(target):
+        raise OutputError(f"{target} holds other files and is no result folder; choose a new or empty folder.")
+
+
+@contextmanager
+def new_folder(target: Path, is_ours: Callable[[Path], bool], our_names: frozenset[str]) -> Iterator[Path]:
+    """Hand out a fresh folder beside `target`; when the block ends well it takes the place of `target`.
+
+    On any failure, an interrupt included, the fresh folder is removed and `target` stays as it was. Files in an old
+    result folder whose names are not `our_names` belong to somebody else and move along into the new one.
+
+    Args:
+        target: the folder to make or replace; missing parents are made.
+        is_ours: tells whether a folder that is not empty may be replaced.
+        our_names: the file names that the writer owns.
+
+    Raises:
+        OutputError: the target may not be replaced, or the system refused to write.
+    """
+    try:
+        target = _absolute(target)
+        check_replaceable(target, is_ours)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = _sibling(target, "part")
+        try:
+            fresh.mkdir()
+            yield fresh
+            _swap(fresh, target, our_names)
+        except BaseException as error:
+            shutil.rmtree(fresh, ignore_errors=True)
+            if isinstance(error, OutputError):  # speak of the folder that was asked for
+                raise OutputError(str(error).replace(str(fresh), str(target))) from error
+            raise
+    except OSError as error:
+        raise write_error(target, error) from error
+
+
+def _swap(fresh: Path, target: Path, our_names: frozenset[str]) -> None:
+    if not target.exists():
+        os.rename(fresh, target)
+        return
+    old = _sibling(target, "old")
+    os.rename(target, old)
+    moved: list[str] = []
+    try:
+        for entry in sorted(old.iterdir()):
+            if entry.name not in our_names:
+                os.rename(entry, fresh / entry.name)
+                moved.append(entry.name)
+        os.rename(fresh, target)
+    except BaseException:
+        for name in moved:
+            os.rename(fresh / name, old / name)
+        os.rename(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
