@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bozzetto.geometry.render import look
+from bozzetto.geometry.warp import sample
 from bozzetto.results import Provenance, Reconstruction, assemble
 from bozzetto.types import Camera, DepthRange, Factors
 
@@ -26,14 +28,16 @@ def dome(size: int = 32, view: tuple[float, ...] = (0.05, 0.2, 0.03, 0.004, -0.0
         light=torch.tensor([[0.45, 0.5, 0.3, 0.4]]),
     )
     camera, limits = Camera(size), DepthRange()
-    disc = ((1 - r2) * 3 + 0.5).clamp(0, 1)[None, None]
+    disc = ((1 - r2) * 6).clamp(0, 1)[None, None]
+    sight = look(factors.depth, factors.view, camera, limits)
+    mask = sample(disc, sight.grid) * sight.mask
     generator = torch.Generator().manual_seed(7)
     noise = torch.rand(1, 3, size, size, generator=generator) * 0.05
     latent = torch.randn(4, 16, generator=generator)
     provenance = Provenance(input_name="dome.png", config={"steps": [3, 2, 1]}, seed=7, seconds={"prior": 1.5})
-    plain = assemble(noise, noise, disc, factors, latent, camera, limits, provenance)
+    plain = assemble(noise, noise, mask, factors, latent, camera, limits, provenance)
     photo = plain.recon[None].clamp(0, 1)
-    return assemble(photo, (photo + noise).clamp(0, 1), disc, factors, latent, camera, limits, provenance)
+    return assemble(photo, (photo + noise).clamp(0, 1), mask, factors, latent, camera, limits, provenance)
 
 
 @pytest.fixture(scope="session")

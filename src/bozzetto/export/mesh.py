@@ -17,7 +17,7 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from bozzetto.export.images import to_uint8
-from bozzetto.export.matting import MASK_THRESHOLD, binary, extend
+from bozzetto.export.matting import MASK_THRESHOLD, binary, extend, object_mask
 from bozzetto.export.outline import clip_at, largest_part, without_unused
 from bozzetto.export.scene import Scene
 from bozzetto.geometry.camera import unproject
@@ -27,9 +27,10 @@ from bozzetto.types import Camera
 
 Texture = Literal["baked", "albedo"]
 
-# A surface whose depth changes by more than this per unit of sideways way is a jump, not a slope (10: 84 degrees).
-MAX_STRETCH = 10.0
 TEXTURE_PX = 256
+
+# Faces whose depth changes by more than this per unit of sideways way span a jump (10: 84 degrees).
+MAX_STRETCH = 10.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def texture_picture(scene: Scene, texture: Texture = "baked", min_px: int = TEXT
     `min_px` pixels a side, corner pixel centres kept in place.
     """
     flat = scene.albedo[None] if texture == "albedo" else (scene.albedo * scene.shading)[None]
-    flat = extend(flat, binary(scene.canonical_mask[None]))
+    flat = extend(flat, binary(object_mask(scene.canonical_mask[None], scene.normal[None])))
     size = max(flat.shape[-1], min_px)
     if size != flat.shape[-1]:
         flat = F.interpolate(flat, size=(size, size), mode="bilinear", align_corners=True)
@@ -104,7 +105,7 @@ def mesh_of(
         largest_only: keep only the largest connected part.
     """
     camera, size = scene.camera, scene.camera.size
-    mask = scene.canonical_mask[None].double()
+    mask = object_mask(scene.canonical_mask[None], scene.normal[None]).double()
     inside = binary(mask, threshold)
     # Depth is carried a little beyond the mask, so that the outline ends in the surface and not half-way down a wall.
     depth = extend(scene.depth[None].double(), inside)

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 MAX_YAW_DEG = 30.0
-# Pan's light jitter r moves strength from ambient to diffuse, shading = a - 0.6 r + (b + r) n.d; its upper end is 0.6.
-_JITTER = 0.6
-_MIN_AMBIENT = 0.15
+# Pan's light jitter r moves strength from ambient to diffuse, shading = a - 0.6 r + (b + r) n.d; it goes up to 0.6.
+_JITTER = 0.4
+_MIN_AMBIENT = 0.2
 
 
 def _views(yaw_rad: Float[Tensor, "n"], pitch_rad: Float[Tensor, "n"] | None = None) -> Float[Tensor, "n 6"]:
@@ -37,7 +37,7 @@ def turn_row(count: int = 5, max_yaw_deg: float = MAX_YAW_DEG) -> Float[Tensor, 
 
 
 def contrast_light(light: Float[Tensor, "4"]) -> tuple[float, float]:
-    """Ambient and diffuse strength for showing shape: the photo's own with Pan's jitter at its upper end."""
+    """Ambient and diffuse strength for showing shape: the photo's own with Pan's jitter well up in its range."""
     ambient, diffuse = float(light[0]), float(light[1])
     return max(_MIN_AMBIENT, ambient - 0.6 * _JITTER), min(1.0, diffuse + _JITTER)
 

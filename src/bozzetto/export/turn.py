@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bozzetto.export.colours import BACKGROUND
 from bozzetto.export.images import over
-from bozzetto.export.matting import at_size, cut_out, soft_edge
+from bozzetto.export.matting import at_size, cut_out, object_mask, soft_edge
 from bozzetto.export.scene import Scene, factors_of
 from bozzetto.geometry import shade
 from bozzetto.geometry.heightfield import normals
@@ -21,7 +21,8 @@ from bozzetto.types import Camera, Factors
 
 def _prepare(scene: Scene, size: int) -> tuple[Factors, Camera, Float[Tensor, "1 1 t t"]]:
     far = scene.depth_range.far + FAR_MARGIN  # the renderer masks what lies there
-    factors, mask = cut_out(factors_of(scene), scene.canonical_mask[None], far)
+    mask = object_mask(scene.canonical_mask[None], scene.normal[None])
+    factors = cut_out(factors_of(scene), mask, far)
     fine, camera = at_size(factors, scene.camera, size)
     return fine, camera, soft_edge(resize_grid(mask, size))
 

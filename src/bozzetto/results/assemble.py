@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from bozzetto.geometry.camera import project, to_normalised, unproject
@@ -14,17 +15,59 @@ from bozzetto.results.provenance import Provenance
 from bozzetto.results.reconstruction import Reconstruction
 from bozzetto.types import Camera, DepthRange, Factors
 
+# A point this many pixels' worth of depth behind what the photo shows counts as hidden by it.
+_HIDDEN_PX = 3.0
+
 
 def mask_to_canonical(
-    mask: Float[Tensor, "b 1 s s"], depth: Float[Tensor, "b 1 s s"], view: Float[Tensor, "b 6"], camera: Camera
+    mask: Float[Tensor, "b 1 s s"],
+    depth: Float[Tensor, "b 1 s s"],
+    depth_posed: Float[Tensor, "b 1 s s"],
+    view: Float[Tensor, "b 6"],
+    camera: Camera,
 ) -> Float[Tensor, "b 1 s s"]:
     """The photo's object mask carried to the canonical frame: each canonical point reads it where the photo shows it.
 
-    A point the photo hides reads the mask of what hides it, which is the object as a rule.
+    Points the photo hides (behind `depth_posed`) or does not hold take the mask of the nearest points it shows,
+    those of like depth first: a cheek behind the nose stays object, the backdrop behind the ear stays backdrop.
     """
     b, s = depth.shape[0], camera.size
     moved = move(unproject(depth, camera).reshape(b, s * s, 3), view)
-    return sample(mask, to_normalised(project(moved, camera), camera).reshape(b, s, s, 2))
+    grid = to_normalised(project(moved, camera), camera).reshape(b, s, s, 2)
+    inside_picture = (grid.abs() <= 1).all(-1)[:, None]
+    slack = _HIDDEN_PX / camera.focal_px  # scene units at depth 1
+    nearest = -F.max_pool2d(-depth_posed, 3, stride=1, padding=1)  # beside an outline counts as behind it
+    shown = inside_picture & (moved[..., 2].reshape(b, 1, s, s) <= sample(nearest, grid) + slack)
+    return _fill_alike(sample(mask, grid), shown, depth * camera.focal_px)
+
+
+def _fill_alike(
+    values: Float[Tensor, "b 1 s s"], known: Bool[Tensor, "b 1 s s"], depth_px: Float[Tensor, "b 1 s s"]
+) -> Float[Tensor, "b 1 s s"]:
+    """Fill what is not known by diffusion: each such pixel becomes the weighted mean of its 3 x 3 neighbours.
+
+    The weight is 1 / (1 + depth difference^4) with depth in pixels' worth, so that next to nothing crosses a jump.
+    Without the first pass, ring by ring, the diffusion would take long to reach far.
+    """
+
+    def around(picture: Tensor) -> Float[Tensor, "b 9 s s"]:
+        return F.unfold(picture, 3, padding=1).reshape(picture.shape[0], 9, *picture.shape[-2:])
+
+    def mean(weight: Float[Tensor, "b 9 s s"]) -> Tensor:
+        return (around(values) * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1e-30)
+
+    alike = 1 / (1 + (around(depth_px) - depth_px) ** 4)
+    filled = known
+    while bool(known.any()) and not bool(filled.all()):
+        weight = around(filled.to(values.dtype)) * alike
+        fresh = ~filled & (weight.sum(1, keepdim=True) > 0)
+        if not bool(fresh.any()):
+            break
+        values, filled = torch.where(fresh, mean(weight), values), filled | fresh
+    alike = alike * around(torch.ones_like(values))  # the picture ends at its edge
+    for _ in range(2 * values.shape[-1]):
+        values = torch.where(known, values, mean(alike))
+    return values
 
 
 def normals_to_view(
@@ -71,7 +114,7 @@ def assemble(
         recon=item(seen.image),
         recon_mask=item(seen.mask),
         mask=item(mask),
-        canonical_mask=item(mask_to_canonical(mask, factors.depth, factors.view, camera)),
+        canonical_mask=item(mask_to_canonical(mask, factors.depth, seen.depth, factors.view, camera)),
         depth=item(factors.depth),
         depth_posed=item(seen.depth),
         normal=item(seen.normal),
