@@ -10,14 +10,12 @@ One layout serves a single head's file and a packed file of N heads (leading N):
 | normal | int16 [.., H, W, 2] | stereographic p = n_xy / (1 - n_z), p = 1.25 q / 32767 |
 | albedo | uint8 [.., H, W, 3] | linear albedo ^ (1 / 1.6), 255 = 1 |
 | view, light | float32 [.., 6], [.., 4] | |
-| turned_image, turned_yaw_deg | uint8 [.., K, H, W, 3], float32 [.., K] | optional: yawed only, light fixed to the head |
+| turned_image, turned_yaw_deg | uint8 [.., K, H, W, 3], float32 [.., K] | optional: yawed only, light turns along |
 | relit_image, relit_light | uint8 [.., K, H, W, 3], float32 [.., K, 4] | optional: same pose, other lights |
 """
 
 from __future__ import annotations
 
-import os
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -28,7 +26,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from bozzetto.bench.heads_render import GAMMA, HeadView
-from bozzetto.errors import InputError, OutputError
+from bozzetto.bench.npz import read_npz, write_npz
+from bozzetto.errors import InputError
 from bozzetto.types import DepthRange
 
 OFF_MASK, DEPTH_STEPS = 65535, 65534
@@ -106,35 +105,13 @@ def decode_heads(arrays: Mapping[str, np.ndarray]) -> HeadTruth:
     )
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write an .npz whole or not at all.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            np.savez_compressed(file, **dict(arrays))
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
-
-
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an .npz.
+    """The compact arrays of a head file.
 
     Raises:
         InputError: no such file, or not one of ours.
     """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path} cannot be read as a head file; make it again with `bozzetto bench make-heads`."
-        ) from error
+    arrays = read_npz(path, "make it again with `bozzetto bench make-heads`")
     if not {"image", "depth", "canonical_depth", "normal", "albedo", "view", "light"} <= arrays.keys():
         raise InputError(f"{path} is not a head file; make one with `bozzetto bench make-heads`.")
     return arrays
@@ -168,11 +145,23 @@ def iterate_heads(folder: Path) -> Iterator[HeadTruth]:
 
 
 def pack_heads(
-    folder: Path, packed: Path, count: int | None = None, extra: Mapping[str, np.ndarray] | None = None
+    folder: Path,
+    packed: Path,
+    count: int | None = None,
+    leave_out: tuple[str, ...] = (),
+    average: Float[Tensor, "1 1 h w"] | None = None,
 ) -> None:
-    """Put the first `count` heads of a split's folder (all if not given) into one file, with `extra` arrays beside."""
+    """Put the first `count` heads of a split's folder (all if not given) into one file.
+
+    Args:
+        leave_out: names of optional arrays that are not packed.
+        average: an `average_depth` of other heads to keep beside.
+    """
     heads = [read_arrays(file) for file in head_files(folder)[:count]]
-    write_arrays(packed, {name: np.stack([h[name] for h in heads]) for name in heads[0]} | dict(extra or {}))
+    arrays = {name: np.stack([h[name] for h in heads]) for name in heads[0] if name not in leave_out}
+    if average is not None:
+        arrays["average_depth"] = encode_depth(average[0, 0].numpy())
+    write_npz(packed, arrays)
 
 
 def load_packed_heads(packed: Path) -> HeadTruth:
@@ -185,14 +174,23 @@ def average_depth(folder: Path, count: int | None = None) -> Float[Tensor, "1 1 
 
     Pixels that no head covers get the range's far end.
     """
-    total = covered = None
-    for file in head_files(folder)[:count]:
-        depth = decode_depth(read_arrays(file)["depth"]).astype(np.float64)
-        known = ~np.isnan(depth)
-        total = np.where(known, depth, 0) + (0 if total is None else total)
-        covered = known + (0 if covered is None else covered)
-    mean = np.where(covered > 0, total / np.maximum(covered, 1), RANGE.far)
+    depths = np.stack([decode_depth(read_arrays(file)["depth"]) for file in head_files(folder)[:count]])
+    known = ~np.isnan(depths)
+    total = np.where(known, depths, 0).sum(0, dtype=np.float64)
+    mean = np.where(known.any(0), total / np.maximum(known.sum(0), 1), RANGE.far)
     return torch.from_numpy(mean.astype(np.float32))[None, None]
+
+
+def packed_average_depth(packed: Path) -> Float[Tensor, "1 1 h w"]:
+    """The `average_depth` of training heads that was packed beside test heads.
+
+    Raises:
+        InputError: the file carries none.
+    """
+    arrays = read_arrays(packed)
+    if "average_depth" not in arrays:
+        raise InputError(f"{packed} carries no average depth; pack one with `pack_heads(..., average=...)`.")
+    return torch.from_numpy(decode_depth(arrays["average_depth"]))[None, None]
 
 
 def encode_depth(depth: Float[np.ndarray, "..."]) -> np.ndarray:

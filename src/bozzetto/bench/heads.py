@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bozzetto.bench.datasets import encode_head, to_bytes, write_arrays
+from bozzetto.bench.datasets import encode_head, to_bytes
 from bozzetto.bench.heads_model import load_head_model
 from bozzetto.bench.heads_render import HeadRenderer
 from bozzetto.bench.heads_sample import SPLITS, head_generator, sample_head, sample_light
+from bozzetto.bench.npz import write_npz
 from bozzetto.errors import InputError, OutputError
 
 SETTINGS_FILE = "heads.json"
@@ -82,7 +83,7 @@ def _make_head(renderer: HeadRenderer, config: HeadsConfig, split: str, index: i
             lights = [sample_light(rng) for _ in range(config.relit)]
             arrays["relit_image"] = to_bytes(np.stack([renderer.render(sample, light=light).image for light in lights]))
             arrays["relit_light"] = np.stack(lights).astype(np.float32)
-        write_arrays(target.with_suffix(".npz"), arrays)
+        write_npz(target.with_suffix(".npz"), arrays)
     write_png(target.with_suffix(".png"), to_bytes(view.image))
 
 

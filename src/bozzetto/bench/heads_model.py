@@ -7,13 +7,13 @@ expression_names, landmarks68. Centimetres; x to the subject's left, y up, z tow
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from bozzetto.bench.npz import read_npz
 from bozzetto.errors import InputError
 
 FIELDS = (
@@ -70,14 +70,10 @@ def load_head_model(path: Path) -> HeadModel:
     Raises:
         InputError: no such file, or not a head model.
     """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            missing = [name for name in FIELDS if name not in stored.files]
-            if missing:
-                raise InputError(f"{path} is not a head model: it lacks {', '.join(missing)}.")
-            arrays = {name: stored[name] for name in FIELDS}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"The head model {path} cannot be read ({error}); give the .npz of ICT-FaceKit.") from error
+    arrays = read_npz(path, "give the head model, the .npz of ICT-FaceKit")
+    missing = [name for name in FIELDS if name not in arrays]
+    if missing:
+        raise InputError(f"{path} is not a head model (it lacks {', '.join(missing)}); give the .npz of ICT-FaceKit.")
     mean = arrays["mean"].astype(np.float32)
     return HeadModel(
         mean_cm=mean,

@@ -7,6 +7,7 @@ there, so their edges stay crisp at any size; slow features (skin, blush, beard)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -40,6 +41,7 @@ class PaintMap:
     beard: Float[np.ndarray, " v"]
     is_skin: Float[np.ndarray, " v"]
     fixed_rgb: Float[np.ndarray, "v 3"]  # colour of what is not skin
+    lash_along: Float[np.ndarray, "v 1"]  # 0 where a lash leaves the lid, 1 at its tip
 
 
 def make_paint_map(model: HeadModel) -> PaintMap:
@@ -82,6 +84,7 @@ def make_paint_map(model: HeadModel) -> PaintMap:
         beard=_beard(position) * skin,
         is_skin=skin.astype(np.float64),
         fixed_rgb=fixed,
+        lash_along=_lash_along(position, face, model.material_vertices("M_EyeLashes"))[:, None],
     )
 
 
@@ -122,7 +125,7 @@ def paint_pixels(sample: HeadSample, seen: Float[np.ndarray, "n n k"]) -> Float[
 
 
 def _over(under: np.ndarray, colour: np.ndarray, opacity: np.ndarray) -> np.ndarray:
-    return under + opacity[..., None] * (colour - under)
+    return under + opacity[..., None] * (np.asarray(colour, dtype=under.dtype) - under)
 
 
 def _step(low: float | np.ndarray, high: float | np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -140,13 +143,21 @@ def _over_hair_line(position: np.ndarray) -> np.ndarray:
     return y - line - 6 * ear
 
 
+def _lash_along(position: np.ndarray, face: np.ndarray, lash: np.ndarray) -> np.ndarray:
+    """0 where a lash leaves the lid, 1 from 0.6 cm on; 0 off the lashes."""
+    lid = position[face & (np.abs(position[:, 0]) < 6) & (position[:, 1] > 1) & (position[:, 1] < 6)]
+    square = (position[lash] ** 2).sum(1)[:, None] + (lid**2).sum(1) - 2 * position[lash] @ lid.T
+    along = np.zeros(len(position))
+    along[lash] = _step(0.1, 0.6, np.sqrt(np.maximum(square, 0).min(1)))
+    return along
+
+
 def _beard(position: np.ndarray) -> np.ndarray:
     """Where a beard grows, 0 to 1: jaw, chin, upper lip and side burns, fading out on the neck."""
     x, y, z = position.T
     ax = np.abs(x)
     edge = np.interp(ax, (0.0, 2.4, 3.2, 4.5, 6.0, 7.0, 8.0), (-1.3, -1.3, -2.4, -3.2, -1.5, 2.5, 3.5))
-    jaw = _step(0.5, -0.9, y - edge) * _step(-11.5, -8.5, y) * _step(1.0, 4.0, z)
-    return jaw
+    return _step(0.7, -1.1, y - edge) * _step(-11.5, -8.5, y) * _step(1.5, 5.5, z)
 
 
 def _signed_distance(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
@@ -154,7 +165,7 @@ def _signed_distance(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
     closed = np.concatenate([polygon, polygon[:1]])
     distance, _ = _distance_to_line(points, closed)
     inside = np.zeros(len(points), dtype=bool)
-    for (ax, ay), (bx, by) in zip(closed[:-1], closed[1:], strict=True):
+    for (ax, ay), (bx, by) in pairwise(closed):
         if ay == by:
             continue
         crosses = (ay > points[:, 1]) != (by > points[:, 1])
@@ -165,7 +176,7 @@ def _signed_distance(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
 def _distance_to_line(points: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distance in the plane to a polyline, and where along it (0 to 1 by segments) the nearest point lies."""
     best, along = np.full(len(points), np.inf), np.zeros(len(points))
-    for k, (a, b) in enumerate(zip(line[:-1], line[1:], strict=True)):
+    for k, (a, b) in enumerate(pairwise(line)):
         edge = b - a
         t = np.clip((points - a) @ edge / max(edge @ edge, 1e-12), 0, 1)
         distance = np.linalg.norm(points - a - t[:, None] * edge, axis=1)

@@ -20,6 +20,8 @@ FAR = 1.1  # what lies farther (nape, shoulders) is seen but has no part in the 
 GAMMA = 1.6  # image = (albedo x shading) ^ (1 / GAMMA)
 SKIN = ("M_Face", "M_BackHead", "M_GumsTongue", "M_Teeth", "M_ScleraLeft", "M_ScleraRight")
 LASHES = ("M_EyeLashes",)
+EYES = ("M_ScleraLeft", "M_ScleraRight")
+EYE_SET_BACK_CM = 0.12  # else the cornea comes through a half-closed lid
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class HeadRenderer:
             raise ValueError(f"supersample must be odd, got {supersample}")
         self.model, self.camera, self.supersample = model, Camera(size), supersample
         self._names = {name: k for k, name in enumerate(model.expression_names)}
+        self._eyes = model.material_vertices(*EYES)
         self._surface, self._lashes = model.material_triangles(*SKIN), model.material_triangles(*LASHES)
 
     @cached_property
@@ -56,7 +59,9 @@ class HeadRenderer:
         weights = np.zeros(len(self._names), dtype=np.float32)
         for name, weight in sample.expression.items():
             weights[self._names[name]] = weight
-        return self.model.shape_cm(sample.identity, weights)
+        shape = self.model.shape_cm(sample.identity, weights)
+        shape[self._eyes, 2] -= EYE_SET_BACK_CM
+        return shape
 
     def render(
         self,
@@ -107,10 +112,11 @@ class HeadRenderer:
         albedo = paint_pixels(sample, seen)
         colour = np.clip(albedo * shading[..., None], 0, 1) ** (1 / GAMMA)
         colour = np.where(mask[..., None], colour, background(sample, size * k))
-        lash_triangle, _, lash_depth = rasterise(points, self._lashes, *lens)
-        in_front = (lash_triangle >= 0) & (lash_depth < depth)
-        lash = (LASH * (light[0] + 0.3 * light[1])) ** (1 / GAMMA)
-        colour = colour + (sample.lash_opacity * in_front)[..., None] * (lash - colour)
+        lash_triangle, lash_weights, lash_depth = rasterise(points, self._lashes, *lens)
+        along = interpolate(self.paint.lash_along, self._lashes, lash_triangle, lash_weights)
+        at_lid, at_tip = sample.lash_opacity
+        opacity = at_lid * (1 + (at_tip - 1) * along) * (lash_depth < depth)[..., None]
+        colour = colour + opacity * ((LASH * (light[0] + 0.3 * light[1])) ** (1 / GAMMA) - colour)
 
         centre = slice(k // 2, None, k)
         inside = depth[centre, centre] <= FAR

@@ -30,7 +30,7 @@ class HeadSample:
     beard: float  # opacity of the beard's shadow, 0 = none
     hair: Float[np.ndarray, " 4"]  # RGB and opacity, 0 = bald
     hairline_cm: float  # height of the hair line over the mean one
-    lash_opacity: float
+    lash_opacity: Float[np.ndarray, " 2"]  # at the lid, and at the tips as a share of that
     iris: Float[np.ndarray, " 3"]
     background: Float[np.ndarray, "2 3"]  # display RGB at the two ends of the gradient
     background_angle_rad: float
@@ -43,17 +43,21 @@ def head_generator(seed: int, split: str, index: int) -> np.random.Generator:
 
 def sample_head(rng: np.random.Generator, modes: int) -> HeadSample:
     """Draw one head. Shape, pose and light come first, so that other paint leaves the true depth as it is."""
-    geometry = {
-        "identity": np.clip(rng.standard_normal(modes), -2.5, 2.5),
-        "expression": _expression(rng),
-        "scale_per_cm": 0.0103 * (1 + 0.03 * float(np.clip(rng.standard_normal(), -2, 2))),
-        "pose_rad": sample_pose_rad(rng),
-        "shift": np.append(0.005 * np.clip(rng.standard_normal(2), -2.5, 2.5), 0.0),
-        "light": sample_light(rng),
-    }
-    skin, hair = _skin(rng), _hair_colour(rng)
+    identity = np.clip(rng.standard_normal(modes), -2.5, 2.5)
+    expression = _expression(rng)
+    scale_per_cm = 0.0103 * (1 + 0.03 * float(np.clip(rng.standard_normal(), -2, 2)))
+    pose_rad = sample_pose_rad(rng)
+    shift = np.append(0.005 * np.clip(rng.standard_normal(2), -2.5, 2.5), 0.0)
+    light = sample_light(rng)
+    skin = _skin(rng)
+    hair = _hair_colour(rng, skin)
     return HeadSample(
-        **geometry,
+        identity=identity,
+        expression=expression,
+        scale_per_cm=scale_per_cm,
+        pose_rad=pose_rad,
+        shift=shift,
+        light=light,
         skin=skin,
         tint=_tint(rng),
         blush=float(rng.uniform(0.0, 0.5)),
@@ -64,7 +68,7 @@ def sample_head(rng: np.random.Generator, modes: int) -> HeadSample:
         beard=float(rng.uniform(0.15, 0.6)) if rng.random() < 0.25 else 0.0,
         hair=np.append(hair, rng.uniform(0.75, 0.95) if rng.random() < 0.2 else 0.0),
         hairline_cm=float(rng.uniform(-0.4, 1.6)),
-        lash_opacity=float(rng.uniform(0.75, 1.0)),
+        lash_opacity=rng.uniform((0.75, 0.2), (1.0, 1.0)),
         iris=_iris(rng),
         background=0.75 * rng.uniform(0, 1, (1, 3)) + 0.25 * rng.uniform(0, 1, (2, 3)),
         background_angle_rad=float(rng.uniform(0, 2 * np.pi)),
@@ -127,34 +131,39 @@ def _linear(display: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
 # Display colours of skin from light to dark; a head's tone lies between two neighbours.
 _SKIN_TONES = np.array(
     [
-        [0.96, 0.83, 0.76],
-        [0.91, 0.74, 0.64],
-        [0.82, 0.63, 0.51],
-        [0.66, 0.47, 0.36],
-        [0.50, 0.34, 0.26],
-        [0.36, 0.25, 0.20],
+        [0.97, 0.87, 0.82],
+        [0.94, 0.80, 0.72],
+        [0.86, 0.70, 0.61],
+        [0.74, 0.57, 0.48],
+        [0.58, 0.43, 0.36],
+        [0.42, 0.31, 0.26],
     ]
 )
 
 
 def _skin(rng: np.random.Generator) -> Float[np.ndarray, " 3"]:
-    tone = rng.uniform(0, len(_SKIN_TONES) - 1.001)
+    tone = rng.uniform(0, 1) ** 1.2 * (len(_SKIN_TONES) - 1.001)
     low = int(tone)
     display = _SKIN_TONES[low] + (tone - low) * (_SKIN_TONES[low + 1] - _SKIN_TONES[low])
-    return _linear(np.clip(display * (1 + 0.04 * rng.standard_normal(3)), 0.05, 0.97))
+    return _linear(np.clip(display * (1 + 0.03 * rng.standard_normal(3)), 0.05, 0.98))
 
 
-def _hair_colour(rng: np.random.Generator) -> Float[np.ndarray, " 3"]:
-    tones = np.array(
-        [[0.08, 0.07, 0.07], [0.20, 0.13, 0.09], [0.36, 0.23, 0.13], [0.55, 0.42, 0.25], [0.45, 0.44, 0.43]]
-    )
-    tone = tones[rng.choice(len(tones), p=(0.35, 0.3, 0.2, 0.1, 0.05))]
+# Display colours of hair: black, dark brown, brown, blond, grey; and how often each comes.
+_HAIR_TONES = np.array(
+    [[0.08, 0.07, 0.07], [0.20, 0.13, 0.09], [0.36, 0.23, 0.13], [0.55, 0.42, 0.25], [0.45, 0.44, 0.43]]
+)
+_HAIR_SHARES, _HAIR_SHARES_ON_DARK_SKIN = (0.35, 0.3, 0.2, 0.1, 0.05), (0.7, 0.2, 0.0, 0.0, 0.1)
+
+
+def _hair_colour(rng: np.random.Generator, skin: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " 3"]:
+    shares = _HAIR_SHARES if skin[1] > 0.35 else _HAIR_SHARES_ON_DARK_SKIN
+    tone = _HAIR_TONES[rng.choice(len(_HAIR_TONES), p=shares)]
     return _linear(np.clip(tone * (1 + 0.1 * rng.standard_normal(3)), 0.02, 0.9))
 
 
 def _lips(rng: np.random.Generator, skin: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " 3"]:
     if rng.random() < 0.25:  # lipstick
-        return _linear(np.array([rng.uniform(0.6, 0.85), rng.uniform(0.1, 0.3), rng.uniform(0.2, 0.4)]))
+        return _linear(np.array([rng.uniform(0.6, 0.82), rng.uniform(0.16, 0.32), rng.uniform(0.2, 0.36)]))
     natural = skin * np.array([0.95, 0.55, 0.58])
     return np.clip(natural * (1 + 0.08 * rng.standard_normal(3)), 0.02, 0.95)
 
@@ -172,4 +181,4 @@ def _tint(rng: np.random.Generator, waves: int = 4) -> Float[np.ndarray, "k 7"]:
     direction = rng.standard_normal((waves, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     number = direction * (2 * np.pi / rng.uniform(12, 40, (waves, 1)))
-    return np.concatenate([number, rng.uniform(0, 2 * np.pi, (waves, 1)), 0.045 * rng.standard_normal((waves, 3))], 1)
+    return np.concatenate([number, rng.uniform(0, 2 * np.pi, (waves, 1)), 0.032 * rng.standard_normal((waves, 3))], 1)

@@ -1,0 +1,45 @@
+"""Plain .npz files, read without pickles and written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from bozzetto.errors import InputError, OutputError
+
+
+def read_npz(path: Path, advice: str) -> dict[str, np.ndarray]:
+    """All arrays of an .npz.
+
+    Raises:
+        InputError: no such file, not an .npz, cut short, or with pickled objects; the message ends with `advice`.
+    """
+    try:
+        if path.is_file() and not zipfile.is_zipfile(path):
+            raise ValueError("not a whole .npz")
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InputError(f"{path} cannot be read ({reason}); {advice}.") from error
+
+
+def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays under a temporary name in the same folder, then move the file into place.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
