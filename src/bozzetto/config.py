@@ -1,0 +1,90 @@
+"""Every number of a fit, typed, with its source. The command line's flags are derived from these fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+PerceptualName = Literal["discriminator", "stlpips", "lpips-vgg", "none"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One round of steps 1, 2 and 3."""
+
+    albedo: int  # iterations of step 1
+    project: int  # iterations of step 2
+    factorise: int  # iterations of step 3
+    samples: int = 16  # Np: pseudo views and lights drawn an iteration
+    mirror: bool = False  # add the losses of the mirrored object in steps 1 and 3 (Pan)
+    repeat: int = 1  # how many times in a row
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Adam, the same for every step in both papers."""
+
+    lr: float = 1e-4
+    prior_lr: float = 1e-4
+    beta1: float = 0.9
+    beta2: float = 0.999
+    weight_decay: float = 5e-4
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    perceptual: PerceptualName = "discriminator"
+    perceptual_weight: float = 0.5  # Pan 0.5, Rep 1
+    smooth_depth_weight: float = 0.01
+    smooth_light_weight: float = 0.01  # on the diffuse shading
+    offset_weight: float = 0.01  # step 2, on the mean squared offset
+    feature_blocks: int = 4  # discriminator blocks compared in step 2 (Pan)
+    mask_photo: bool = True  # compare the photo inside the object's mask only
+
+
+@dataclass(frozen=True)
+class ProjectConfig:
+    """Step 2: how the offset encoder reaches the generator, and what is kept of it."""
+
+    tail_layers: int = 2  # mapping layers that an offset passes through: 2, 8 for synthetic faces (Pan)
+    relative: bool = True  # subtract the offset of G(w) itself (Pan, faces and cats)
+    collect: Literal["redraw", "last"] = "redraw"  # redraw: Pan renders and projects anew; last: Rep keeps the last batch
+    collect_batches: int = 100  # batches of Np that "redraw" keeps
+
+
+@dataclass(frozen=True)
+class PriorConfig:
+    shape: str = "ellipsoid"
+    iterations: int = 1000  # cap
+    threshold: float = 1e-6  # step 0 stops when the mean squared error is below (scene units squared); 0: never
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """What the view network's output means."""
+
+    rotation_deg: float = 60.0
+    translation: float = 0.1
+    translation_z: float = 0.0  # Pan 0, Rep 0.1
+
+
+@dataclass(frozen=True)
+class ComputeConfig:
+    """How the same numbers are computed; `plain` settings are the yardstick of `bozzetto bench steps`."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"  # of the five networks' convolutions
+    gan_precision: Literal["fp32", "bf16"] = "fp32"
+    rasteriser: Literal["auto", "reference", "fast"] = "auto"
+    reuse: bool = True  # compute what a step leaves fixed once
+    fused_adam: bool = True
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    stages: tuple[Stage, ...]
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    project: ProjectConfig = field(default_factory=ProjectConfig)
+    prior: PriorConfig = field(default_factory=PriorConfig)
+    view: ViewConfig = field(default_factory=ViewConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)

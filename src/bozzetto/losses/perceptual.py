@@ -1,0 +1,34 @@
+"""Perceptual distances by name, behind one protocol.
+
+Each compares a prediction with a target where a mask says so. Outside the mask the prediction is replaced by the
+target first (`composite`): a network with a receptive field would otherwise see an edge that is nobody's fault.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Perceptual(Protocol):
+    """A perceptual distance. `name` is what settings and results call it."""
+
+    name: str
+
+    def __call__(
+        self,
+        predicted: Float[Tensor, "b 3 h w"],
+        target: Float[Tensor, "b 3 h w"],
+        mask: Float[Tensor, "b 1 h w"],
+    ) -> Float[Tensor, "b"]:
+        """Distance of each item; images in [0, 1], soft mask in [0, 1]. Gradients reach `predicted` alone."""
+        ...
+
+
+def composite(
+    predicted: Float[Tensor, "b 3 h w"], target: Float[Tensor, "b 3 h w"], mask: Float[Tensor, "b 1 h w"]
+) -> Float[Tensor, "b 3 h w"]:
+    """The prediction inside the mask, the target outside."""
+    return target + (predicted - target) * mask

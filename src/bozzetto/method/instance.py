@@ -1,0 +1,156 @@
+"""One set of networks fitted to its photo (or photos): the loop that walks the phases."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from bozzetto.errors import FitError
+from bozzetto.method.initialise import PriorStep
+from bozzetto.method.problem import Problem
+from bozzetto.method.schedule import Phase, phases
+from bozzetto.method.state import FitState, make_optimiser
+from bozzetto.method.step1_albedo import AlbedoStep
+from bozzetto.method.step2_project import ProjectStep
+from bozzetto.method.step3_factorise import FactoriseStep
+from bozzetto.nets.networks import Networks, make_networks
+
+
+@dataclass(frozen=True)
+class Event:
+    """One finished iteration."""
+
+    phase: Phase
+    iteration: int  # of the phase, from 1
+    done: int  # iterations of the whole fit
+    total: int  # a cap: the prior may stop early
+    terms: dict[str, float]  # the losses as they were weighted; "total" is their sum
+    seconds: float  # this iteration took
+
+
+class Watcher(Protocol):
+    """Hears of every iteration, and decides when the state is worth keeping."""
+
+    def on_iteration(self, event: Event) -> None: ...
+
+    def on_state(self, state: FitState) -> None:
+        """Called between iterations, with a state that `FitState.tensors` can freeze."""
+        ...
+
+
+class Silent:
+    """Watches nothing."""
+
+    def on_iteration(self, event: Event) -> None:
+        return None
+
+    def on_state(self, state: FitState) -> None:
+        return None
+
+
+def new_state(problem: Problem, seed: int) -> FitState:
+    """Fresh networks and a generator, both functions of the seed."""
+    generator = torch.Generator().manual_seed(seed)
+    size, device = problem.camera.size, problem.photo.device
+    return FitState(make_networks(size, problem.gan.info.w_dim, generator, device), generator)
+
+
+MOVES: dict[str, tuple[str, ...]] = {
+    "prior": PriorStep.moves,
+    "albedo": AlbedoStep.moves,
+    "project": ProjectStep.moves,
+    "collect": (),
+    "factorise": FactoriseStep.moves,
+}
+
+
+def moves_at(problem: Problem, phase: int) -> tuple[str, ...]:
+    """Which networks the numbered phase of a problem's schedule trains."""
+    rows = phases(problem.config, problem.prior is not None)
+    return MOVES[rows[phase].kind] if phase < len(rows) else ()
+
+
+def fit(problem: Problem, state: FitState, watcher: Watcher | None = None) -> Networks:
+    """Walk the schedule from where the state stands to its end.
+
+    Raises:
+        FitError: a loss became non-finite.
+    """
+    watcher = watcher or Silent()
+    rows = phases(problem.config, problem.prior is not None)
+    total = sum(phase.iterations for phase in rows)
+    while state.phase < len(rows):
+        phase = rows[state.phase]
+        before = sum(row.iterations for row in rows[: state.phase])
+        compute = _step(phase, problem, state)
+        state.nets.train_only(MOVES[phase.kind])
+        optim = problem.config.optim
+        parameters = state.nets.parameters(MOVES[phase.kind])
+        if parameters and state.optimiser is None:
+            lr = optim.prior_lr if phase.kind == "prior" else optim.lr
+            state.optimiser = make_optimiser(parameters, optim, lr, problem.config.compute.fused_adam)
+        while state.iteration < phase.iterations:
+            start = time.perf_counter()
+            terms = compute()
+            if state.optimiser is not None:
+                state.optimiser.zero_grad(set_to_none=True)
+                terms["total"].backward()
+                state.optimiser.step()
+            values = {name: float(value.detach()) for name, value in terms.items()}
+            _check(values, phase, state.iteration)
+            state.iteration += 1
+            stop = phase.kind == "prior" and values["prior"] < problem.config.prior.threshold
+            if stop:
+                state.iteration = phase.iterations
+            seconds = time.perf_counter() - start
+            watcher.on_iteration(
+                Event(phase, state.iteration, before + state.iteration, total, values, seconds)
+            )
+            if state.iteration < phase.iterations:
+                watcher.on_state(state)
+        state.phase, state.iteration, state.optimiser = state.phase + 1, 0, None
+        watcher.on_state(state)
+    state.nets.train_only(())
+    return state.nets
+
+
+def _step(phase: Phase, problem: Problem, state: FitState) -> Callable[[], dict[str, Tensor]]:
+    """What one iteration of a phase computes; what the phase leaves fixed is computed here."""
+    if phase.kind == "prior":
+        return PriorStep(problem, state.nets).loss
+    if phase.kind == "albedo":
+        return AlbedoStep(problem, state.nets, phase.mirror).loss
+    if phase.kind == "project":
+        project = ProjectStep(problem, state.nets, phase.samples)
+        return lambda: project.loss(state.generator)
+    if phase.kind == "collect":
+        if state.iteration == 0:
+            state.collected = []
+        collecting = ProjectStep(problem, state.nets, phase.samples)
+
+        def collect() -> dict[str, Tensor]:
+            state.collected.append(collecting.collect(state.generator).cpu())
+            return {}
+
+        return collect
+    photos = len(problem.photo)
+    # [batches, photos * Np] to [batches * Np, photos]: what a photo's samples are drawn from.
+    kept = torch.stack(state.collected)
+    kept = kept.unflatten(1, (photos, -1)).transpose(1, 2).flatten(0, 1)
+    factorise = FactoriseStep(problem, state.nets, kept, phase.samples, phase.mirror)
+    return lambda: factorise.loss(state.generator)
+
+
+def _check(values: dict[str, float], phase: Phase, iteration: int) -> None:
+    broken = [name for name, value in values.items() if not math.isfinite(value)]
+    if broken:
+        raise FitError(
+            f"The loss '{broken[0]}' became {values[broken[0]]} in {phase.title}, iteration {iteration + 1}; "
+            "try a lower --lr, another --seed or --precision fp32."
+        )

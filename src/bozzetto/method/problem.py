@@ -1,0 +1,92 @@
+"""What a fit is given, and what the networks make of a photo."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.config import FitConfig
+from bozzetto.gan.generator import Gan
+from bozzetto.losses.perceptual import Perceptual
+from bozzetto.method.sampling import SceneDistribution
+from bozzetto.nets.heads import ViewScale, albedo_from_raw, depth_from_raw, light_from_raw, view_from_raw
+from bozzetto.nets.networks import Networks
+from bozzetto.types import Camera, DepthRange, Factors
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One or several photos to be fitted by one set of networks, and their teacher."""
+
+    photo: Float[Tensor, "b 3 s s"]  # [0, 1]
+    mask: Float[Tensor, "b 1 s s"]  # [0, 1], soft
+    latent: Float[Tensor, "b l d"]  # the photo's w
+    prior: Float[Tensor, "b 1 s s"] | None  # depth for step 0, scene units; None skips it
+    gan: Gan
+    perceptual: Perceptual | None
+    scenes: SceneDistribution
+    camera: Camera
+    depth_range: DepthRange
+    config: FitConfig
+
+    @property
+    def view_scale(self) -> ViewScale:
+        view = self.config.view
+        return ViewScale(view.rotation_deg, view.translation, view.translation_z)
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """bfloat16 convolutions of the five networks where the settings say so."""
+        on = self.config.compute.precision == "bf16"
+        return torch.autocast(self.photo.device.type, dtype=torch.bfloat16, enabled=on)
+
+
+class Sample(NamedTuple):
+    """Projected pictures that step 3 learns from, and which photo each belongs to."""
+
+    images: Float[Tensor, "m 3 s s"]  # [0, 1], G(w')
+
+
+def door(images: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3 s s"]:
+    """Images as the networks read them: [-1, 1], channels-last."""
+    return (images * 2 - 1).contiguous(memory_format=torch.channels_last)
+
+
+def predict_view(nets: Networks, images: Float[Tensor, "b 3 s s"], problem: Problem) -> Float[Tensor, "b 6"]:
+    with problem.autocast():
+        raw = nets.view(door(images))
+    mean = raw.new_tensor(problem.scenes.views.mean, dtype=torch.float32)
+    return view_from_raw(raw.float(), mean, problem.view_scale)
+
+
+def predict_light(nets: Networks, images: Float[Tensor, "b 3 s s"], problem: Problem) -> Float[Tensor, "b 4"]:
+    with problem.autocast():
+        raw = nets.light(door(images))
+    return light_from_raw(raw.float(), raw.new_zeros(4, dtype=torch.float32))
+
+
+def predict_depth(nets: Networks, images: Float[Tensor, "b 3 s s"], problem: Problem) -> Float[Tensor, "b 1 s s"]:
+    with problem.autocast():
+        raw = nets.depth(door(images))
+    return depth_from_raw(raw.float(), problem.depth_range)
+
+
+def predict_albedo(nets: Networks, images: Float[Tensor, "b 3 s s"], problem: Problem) -> Float[Tensor, "b 3 s s"]:
+    with problem.autocast():
+        raw = nets.albedo(door(images))
+    return albedo_from_raw(raw.float())
+
+
+def predict(nets: Networks, problem: Problem) -> Factors:
+    """The factors of the photos as the networks have them now."""
+    photo = problem.photo
+    return Factors(
+        predict_depth(nets, photo, problem),
+        predict_albedo(nets, photo, problem),
+        predict_view(nets, photo, problem),
+        predict_light(nets, photo, problem),
+    )

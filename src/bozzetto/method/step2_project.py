@@ -1,0 +1,116 @@
+"""Step 2: pseudo images of the current shape under new views and lights, projected onto the generator's images.
+
+Only the offset encoder moves: w' = w + f(E(I') - E(G(w)) + c_h) - c_w, where f is the mapping network's last layers
+and c_h, c_w are what the mapping network gives before and after them at z = 0 (Pan, Eq. 3 and 4).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.geometry import shade
+from bozzetto.geometry.heightfield import normals
+from bozzetto.geometry.render import look
+from bozzetto.geometry.warp import sample
+from bozzetto.losses.discriminator import DiscriminatorFeatures
+from bozzetto.losses.latent import latent_norm
+from bozzetto.losses.photometric import photometric
+from bozzetto.method.canonical_mask import canonical_mask
+from bozzetto.method.problem import Problem, door, predict
+from bozzetto.method.step1_albedo import sum_terms
+from bozzetto.nets.networks import Networks
+from bozzetto.types import Factors
+
+MOVES = ("offset",)
+
+
+class Pseudo(NamedTuple):
+    """Renderings of the current factors that no camera took."""
+
+    images: Float[Tensor, "m 3 s s"]  # [0, 1] up to strong lights
+    mask: Float[Tensor, "m 1 s s"]  # visible and of the object
+    item: Tensor  # [m] index of the photo
+
+
+class ProjectStep:
+    """Draws, renders and projects Np pseudo images of every photo."""
+
+    moves = MOVES
+
+    def __init__(self, problem: Problem, nets: Networks, samples: int) -> None:
+        self.problem, self.nets, self.samples = problem, nets, samples
+        self.features = DiscriminatorFeatures(problem.gan, problem.config.loss.feature_blocks)
+        self.fixed = self._fixed() if problem.config.compute.reuse else None
+        self.tail = problem.config.project.tail_layers
+
+    @torch.no_grad()
+    def _fixed(self) -> tuple[Factors, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        problem = self.problem
+        factors = predict(self.nets, problem)
+        mask = canonical_mask(problem.mask, factors.depth, factors.view, problem.camera)
+        normal = normals(factors.depth, problem.camera)
+        gan = problem.gan
+        zero = torch.zeros((1, gan.info.z_dim), device=problem.photo.device)
+        before = gan.mapping_head(zero, problem.config.project.tail_layers)
+        after = gan.mapping_tail(before, problem.config.project.tail_layers)
+        own = gan.image_from_w(problem.latent) / 2 + 0.5
+        return factors, mask, normal, before, after, own
+
+    @torch.no_grad()
+    def draw(self, generator: torch.Generator) -> Pseudo:
+        """Np pseudo images of each photo under drawn views and lights."""
+        problem = self.problem
+        factors, mask, normal, *_ = self.fixed or self._fixed()
+        count, photos = self.samples, len(problem.photo)
+        device = problem.photo.device
+        item = torch.arange(photos, device=device).repeat_interleave(count)
+        view = problem.scenes.views.draw(photos * count, problem.view_scale, generator).to(device)
+        light = problem.scenes.lights.draw(factors.light[item], generator)
+        depth, albedo = factors.depth, factors.albedo
+        if photos > 1:
+            depth, albedo, normal, mask = depth[item], albedo[item], normal[item], mask[item]
+        sight = look(depth, view, problem.camera, problem.depth_range, problem.config.compute.rasteriser)
+        shading = shade.shading(shade.diffuse(normal, light), light)
+        seen = sample(torch.cat((albedo * shading, mask.expand(len(view), -1, -1, -1)), 1), sight.grid)
+        return Pseudo(seen[:, :3].clamp(0, 1), seen[:, 3:] * sight.mask, item)
+
+    def project(self, pseudo: Pseudo) -> tuple[Float[Tensor, "m 3 s s"], Float[Tensor, "m d"]]:
+        """The generator's pictures nearest to pseudo images as far as E knows, [0, 1]; and the offsets."""
+        problem = self.problem
+        *_, before, after, own = self.fixed or self._fixed()
+        with problem.autocast():
+            if problem.config.project.relative:
+                both = self.nets.offset(door(torch.cat((pseudo.images, own)))).float()
+                offset = both[: len(pseudo.images)] - both[len(pseudo.images) :][pseudo.item]
+            else:
+                offset = self.nets.offset(door(pseudo.images)).float()
+        moved = problem.gan.mapping_tail(offset + before, self.tail) - after
+        w = problem.latent[pseudo.item] + moved[:, None]
+        return problem.gan.image_from_w(w) / 2 + 0.5, offset
+
+    def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
+        pseudo = self.draw(generator)
+        found, offset = self.project(pseudo)
+        terms = {
+            "l1": photometric(found, pseudo.images, pseudo.mask).mean(),
+            "features": self._feature_distance(found, pseudo),
+            "offset": self.problem.config.loss.offset_weight * latent_norm(offset).mean(),
+        }
+        return {"total": sum_terms(terms), **terms}
+
+    def _feature_distance(self, found: Tensor, pseudo: Pseudo) -> Tensor:
+        """Features of the found picture against those of the pseudo image laid over it: outside the mask they agree."""
+        laid = found.detach() + (pseudo.images - found.detach()) * pseudo.mask
+        with torch.no_grad():
+            wanted = self.features.features(laid)
+        return self.features.between(self.features.features(found), wanted, pseudo.mask).mean()
+
+    @torch.no_grad()
+    def collect(self, generator: torch.Generator) -> Tensor:
+        """One more batch of projected samples, [0, 1], photo by photo."""
+        found, _ = self.project(self.draw(generator))
+        return found.clamp(0, 1)

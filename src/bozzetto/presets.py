@@ -1,0 +1,61 @@
+"""The schedules of both papers and ours, as data."""
+
+from __future__ import annotations
+
+from bozzetto.config import FitConfig, LossConfig, ProjectConfig, Stage, ViewConfig
+from bozzetto.errors import InputError
+
+_REP_LOSS = LossConfig(perceptual_weight=1.0)
+_REP_PROJECT = ProjectConfig(relative=False, collect="last")
+_REP_VIEW = ViewConfig(translation_z=0.1)
+
+PRESETS: dict[str, FitConfig] = {
+    # Ours: minutes on two CPU cores at 64 px.
+    "quick": FitConfig(
+        stages=(
+            Stage(albedo=100, project=150, factorise=150, samples=8, mirror=True),
+            Stage(albedo=40, project=100, factorise=150, samples=8, mirror=True),
+        ),
+        project=ProjectConfig(collect_batches=20),
+    ),
+    # Galatolo & Nilsson, Table 1 (Np 16 for faces and cats; 8 for cars).
+    "rep": FitConfig(
+        stages=(Stage(700, 700, 600, samples=16), Stage(200, 500, 400, samples=16, repeat=3)),
+        loss=_REP_LOSS,
+        project=_REP_PROJECT,
+        view=_REP_VIEW,
+    ),
+    # Galatolo & Nilsson, Table 2.
+    "rep-init": FitConfig(
+        stages=(
+            Stage(700, 0, 0, samples=16),
+            Stage(1, 1, 1, samples=128, repeat=10),
+            Stage(1, 700, 600, samples=16),
+            Stage(200, 500, 400, samples=16, repeat=3),
+        ),
+        loss=_REP_LOSS,
+        project=_REP_PROJECT,
+        view=_REP_VIEW,
+    ),
+    # Pan et al., faces.
+    "pan-face": FitConfig(
+        stages=(Stage(600, 600, 400, samples=16, mirror=True), Stage(200, 500, 300, samples=16, repeat=3)),
+    ),
+    # Pan et al., cars: no mirror branch, absolute offsets.
+    "pan-car": FitConfig(
+        stages=(Stage(700, 700, 600, samples=8), Stage(200, 500, 400, samples=8, repeat=3)),
+        project=ProjectConfig(relative=False),
+    ),
+    # Pan et al., synthetic faces: one stage, from a jointly trained model where there is one.
+    "pan-synface": FitConfig(
+        stages=(Stage(500, 500, 200, samples=16, mirror=True),),
+        project=ProjectConfig(tail_layers=8),
+    ),
+}
+
+
+def find_preset(name: str) -> FitConfig:
+    """The settings of a preset's name. Raises InputError for a name that has none."""
+    if name not in PRESETS:
+        raise InputError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
+    return PRESETS[name]
