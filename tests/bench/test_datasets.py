@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bozzetto.bench.datasets import (
     average_depth,
+    canonical_light_direction,
     decode_depth,
     decode_normal,
     encode_depth,
@@ -22,6 +24,8 @@ from bozzetto.bench.heads import HeadsConfig, make_heads
 from bozzetto.bench.npz import write_npz
 from bozzetto.errors import InputError, OutputError
 from bozzetto.geometry.heightfield import normals
+from bozzetto.geometry.pose import rotation_matrix
+from bozzetto.geometry.render import look
 from bozzetto.metrics import erode, mean_angle_deviation_deg
 from bozzetto.types import Camera
 
@@ -69,6 +73,32 @@ def test_the_shipped_normals_are_those_of_the_shipped_depth(name: str, size: int
     mad = mean_angle_deviation_deg(normals(depth, Camera(size)), heads.normal, inside)
     assert mad.max() < 12  # one pixel's slope against a smooth mesh: eyes, lips and nostrils differ
     assert mad.mean() < 8
+
+
+def test_the_canonical_light_shades_turned_normals_as_the_photo_shows() -> None:
+    """n . l does not change when both are carried back to the canonical frame."""
+    heads = load_packed_heads(ASSETS / "heads_test_64.npz")
+    back = torch.einsum("bji,bjhw->bihw", rotation_matrix(heads.view[:, :3]), heads.normal)
+    lambert = (back * canonical_light_direction(heads)[:, :, None, None]).sum(1, keepdim=True).clamp_min(0)
+    again = heads.light[:, 0, None, None, None] + heads.light[:, 1, None, None, None] * lambert
+    torch.testing.assert_close(again * heads.mask, heads.shading)
+
+
+def test_the_canonical_depth_under_the_view_is_the_photo_depth() -> None:
+    """Two renderers, two meshes, one geometry: what both sides see agrees to a fraction of the depth range."""
+    heads = load_packed_heads(ASSETS / "heads_test_64.npz").take(slice(0, 8))
+    seen = look(torch.nan_to_num(heads.canonical_depth, nan=1.1), heads.view, Camera(64))
+    common = heads.mask & (seen.mask > 0) & (seen.depth < 1.09)
+    for i in range(len(heads)):
+        assert (seen.depth - heads.depth)[i][common[i]].abs().median() < 2e-4
+
+
+def test_the_demo_head_is_a_photo_with_its_truth() -> None:
+    truth = load_packed_heads(ASSETS / "demo_head_64.npz")
+    photo = np.asarray(Image.open(ASSETS / "demo_head_64.png"))
+    np.testing.assert_array_equal(photo, (truth.image[0].permute(1, 2, 0) * 255).round().numpy().astype(np.uint8))
+    assert Image.open(ASSETS / "demo_head.png").size == (256, 256)
+    assert 10 < abs(np.degrees(truth.view[0, 1].item())) < 20
 
 
 def test_the_packed_average_covers_the_face_and_lies_in_range() -> None:

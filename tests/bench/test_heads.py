@@ -13,6 +13,8 @@ from bozzetto.bench.heads_model import load_head_model
 from bozzetto.bench.heads_render import HeadRenderer, light_direction, rotation_from_rpy
 from bozzetto.bench.heads_sample import head_generator, sample_head
 from bozzetto.errors import InputError
+from bozzetto.geometry.pose import rotation_matrix
+from bozzetto.geometry.shade import light_direction as geometry_light_direction
 
 
 def config(model: Path, out: Path, **changes: object) -> HeadsConfig:
@@ -45,6 +47,21 @@ def test_resuming_makes_what_is_missing_and_ends_where_one_run_ends(toy_model: P
         for f in fields(x):
             torch.testing.assert_close(getattr(x, f.name), getattr(y, f.name), rtol=0, atol=0, equal_nan=True)
     assert (whole / "000001.png").read_bytes() == (parts / "000001.png").read_bytes()
+
+
+def test_several_processes_make_the_same_files(toy_model: Path, tmp_path: Path) -> None:
+    make_heads(config(toy_model, tmp_path / "one", images_only=True))
+    told: list[tuple[str, int]] = []
+    make_heads(config(toy_model, tmp_path / "two", images_only=True, workers=2), lambda *head: told.append(head))
+    assert told == [("test", 0), ("test", 1), ("test", 2)]
+    assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "two")
+
+
+def test_conventions_are_those_of_the_geometry() -> None:
+    angles = np.array([0.2, -0.5, 0.1])
+    np.testing.assert_allclose(rotation_from_rpy(angles), rotation_matrix(torch.tensor(angles)[None])[0], atol=1e-12)
+    light = np.array([0.4, 0.5, -0.7, 0.3])
+    np.testing.assert_allclose(light_direction(light), geometry_light_direction(torch.tensor(light)[None])[0])
 
 
 def test_other_settings_in_the_same_folder_are_refused(toy_model: Path, tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ from torch import Tensor
 from bozzetto.bench.heads_render import GAMMA, HeadView
 from bozzetto.bench.npz import read_npz, write_npz
 from bozzetto.errors import InputError
+from bozzetto.geometry.pose import rotation_matrix
+from bozzetto.geometry.shade import diffuse, light_direction, shading
 from bozzetto.types import DepthRange
 
 OFF_MASK, DEPTH_STEPS = 65535, 65534
@@ -82,9 +84,7 @@ def decode_heads(arrays: Mapping[str, np.ndarray]) -> HeadTruth:
     mask = ~depth.isnan()
     normal = torch.from_numpy(decode_normal(arrays["normal"])).permute(0, 3, 1, 2) * mask
     light = torch.from_numpy(arrays["light"].astype(np.float32))
-    toward = torch.cat([-light[:, 2:], -torch.ones_like(light[:, :1])], 1)
-    toward = toward / torch.linalg.vector_norm(toward, dim=1, keepdim=True)
-    lambert = (normal * toward[:, :, None, None]).sum(1, keepdim=True).clamp_min(0)
+    lit = shading(diffuse(normal, light), light)
     n, size = image.shape[0], image.shape[-1]
     no_yaw, no_light = np.zeros((n, 0), np.float32), np.zeros((n, 0, 4), np.float32)
     no_image = np.zeros((n, 0, size, size, 3), np.uint8)
@@ -95,7 +95,7 @@ def decode_heads(arrays: Mapping[str, np.ndarray]) -> HeadTruth:
         canonical_depth=torch.from_numpy(decode_depth(arrays["canonical_depth"]))[:, None],
         normal=normal,
         albedo=from_bytes(arrays["albedo"]) ** GAMMA * mask,
-        shading=(light[:, 0, None, None, None] + light[:, 1, None, None, None] * lambert) * mask,
+        shading=lit * mask,
         view=torch.from_numpy(arrays["view"].astype(np.float32)),
         light=light,
         turned_image=from_bytes(arrays.get("turned_image", no_image)),
@@ -103,6 +103,12 @@ def decode_heads(arrays: Mapping[str, np.ndarray]) -> HeadTruth:
         relit_image=from_bytes(arrays.get("relit_image", no_image)),
         relit_light=torch.from_numpy(arrays.get("relit_light", no_light)),
     )
+
+
+def canonical_light_direction(heads: HeadTruth) -> Float[Tensor, "b 3"]:
+    """Unit vectors toward the lights in the canonical frame: R^T l, R the view's rotation."""
+    rotation = rotation_matrix(heads.view[:, :3])
+    return (rotation.transpose(-1, -2) @ light_direction(heads.light)[:, :, None])[..., 0]
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from bozzetto.bench.npz import write_npz
 from bozzetto.errors import InputError, OutputError
 
 SETTINGS_FILE = "heads.json"
+Head = tuple[str, int]  # split, index
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class HeadsConfig:
     turned_yaws_deg: tuple[float, ...] = ()  # other sides of each head, e.g. (-30, -15, 0, 15, 30)
     relit: int = 0  # other lights of each head
     images_only: bool = False  # PNG files alone, to train a generator on
+    workers: int = 1  # processes
 
 
 def make_heads(config: HeadsConfig, on_head: Callable[[str, int], None] | None = None) -> int:
@@ -53,22 +57,31 @@ def make_heads(config: HeadsConfig, on_head: Callable[[str, int], None] | None =
         raise InputError(
             f"supersample must be odd so that a sample lies on the pixel's centre, not {config.supersample}."
         )
-    renderer = HeadRenderer(load_head_model(config.model), config.size, config.supersample)
+    renderer = _load_renderer(config)  # before anything is written, so that a wrong model leaves no folder
     _claim_folder(config)
-    made = 0
+    missing = []
     for split in SPLITS:
-        folder = config.out / split
         for index in range(getattr(config, split)):
-            folder.mkdir(exist_ok=True)
-            if not _is_there(folder, index, config.images_only):
-                _make_head(renderer, config, split, index)
-                made += 1
-            if on_head is not None:
+            (config.out / split).mkdir(exist_ok=True)
+            if not _is_there(config, split, index):
+                missing.append((split, index))
+            elif on_head is not None:
                 on_head(split, index)
-    return made
+    if config.workers > 1 and len(missing) > 1:
+        done = _make_in_processes(config, missing)
+    else:
+        done = (_make_head(renderer, config, *head) for head in missing)
+    for split, index in done:
+        if on_head is not None:
+            on_head(split, index)
+    return len(missing)
 
 
-def _make_head(renderer: HeadRenderer, config: HeadsConfig, split: str, index: int) -> None:
+def _load_renderer(config: HeadsConfig) -> HeadRenderer:
+    return HeadRenderer(load_head_model(config.model), config.size, config.supersample)
+
+
+def _make_head(renderer: HeadRenderer, config: HeadsConfig, split: str, index: int) -> Head:
     rng = head_generator(config.seed, split, index)
     sample = sample_head(rng, modes=len(renderer.model.identity_cm))
     view = renderer.render(sample)
@@ -85,6 +98,28 @@ def _make_head(renderer: HeadRenderer, config: HeadsConfig, split: str, index: i
             arrays["relit_light"] = np.stack(lights).astype(np.float32)
         write_npz(target.with_suffix(".npz"), arrays)
     write_png(target.with_suffix(".png"), to_bytes(view.image))
+    return split, index
+
+
+def _make_in_processes(config: HeadsConfig, heads: Sequence[Head]) -> Iterator[Head]:
+    """Yield heads as they are done, in order. Spawned, not forked: torch's threads do not survive a fork."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(config.workers, context, initializer=_start_worker, initargs=(config,)) as pool:
+        yield from pool.map(_make_in_worker, heads, chunksize=8)
+
+
+_worker: dict[str, HeadRenderer | HeadsConfig] = {}  # filled in the worker processes alone
+
+
+def _start_worker(config: HeadsConfig) -> None:
+    _worker.update(config=config, renderer=_load_renderer(config))
+
+
+def _make_in_worker(head: Head) -> Head:
+    renderer, config = _worker["renderer"], _worker["config"]
+    assert isinstance(renderer, HeadRenderer)
+    assert isinstance(config, HeadsConfig)
+    return _make_head(renderer, config, *head)
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
@@ -102,22 +137,24 @@ def write_png(path: Path, image: np.ndarray) -> None:
         raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
-def _is_there(folder: Path, index: int, images_only: bool) -> bool:
-    kinds = (".png",) if images_only else (".png", ".npz")
-    return all((folder / f"{index:06d}{kind}").exists() for kind in kinds)
+def _is_there(config: HeadsConfig, split: str, index: int) -> bool:
+    kinds = (".png",) if config.images_only else (".png", ".npz")
+    return all((config.out / split / f"{index:06d}{kind}").exists() for kind in kinds)
 
 
 def _claim_folder(config: HeadsConfig) -> None:
     """Write the settings that decide what a head looks like, or compare them with those already there."""
     settings = asdict(config)
-    for name in ("model", "out", *SPLITS):
+    for name in ("model", "out", "workers", *SPLITS):
         del settings[name]
     settings = json.loads(json.dumps(settings | {"format": 1}))
     path = config.out / SETTINGS_FILE
     try:
         config.out.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            path.write_text(json.dumps(settings, indent=2) + "\n")
+            part = path.with_name(path.name + ".part")
+            part.write_text(json.dumps(settings, indent=2) + "\n")
+            os.replace(part, path)
             return
         there = json.loads(path.read_text())
     except (OSError, ValueError) as error:

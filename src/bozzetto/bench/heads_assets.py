@@ -1,0 +1,46 @@
+"""Make the head files that the package ships, so that anybody with the head model can make them again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from bozzetto.bench.datasets import average_depth, encode_head, pack_heads, to_bytes
+from bozzetto.bench.heads import HeadsConfig, make_heads, write_png
+from bozzetto.bench.heads_model import load_head_model
+from bozzetto.bench.heads_render import HeadRenderer
+from bozzetto.bench.heads_sample import head_generator, sample_head
+from bozzetto.bench.npz import write_npz
+
+DEMO_HEAD = ("test", 2241)  # a calm face, 16 degrees to the side, light from above; split and index
+TURNED_YAWS_DEG = (-30.0, -15.0, 0.0, 15.0, 30.0)
+AVERAGED = 300  # training heads in the average depth
+
+
+def make_head_assets(model: Path, work: Path, assets: Path) -> None:
+    """Render into `work` (resumable), pack into `assets`.
+
+    heads_test_64.npz   20 test heads, with 5 other sides and 5 other lights each, and the average training depth
+    heads_test_128.npz  12 test heads
+    demo_head.png, demo_head_64.png, demo_head_64.npz   one more test head: photo at 256 and 64 px, truth at 64 px
+
+    Raises:
+        InputError: the model cannot be read, or `work` holds other heads.
+        OutputError: a file cannot be written.
+    """
+    small = HeadsConfig(model, work / "64", size=64, test=20, turned_yaws_deg=TURNED_YAWS_DEG, relit=5)
+    large = HeadsConfig(model, work / "128", size=128, test=12)
+    train = replace(small, out=work / "64_train", train=AVERAGED, test=0, turned_yaws_deg=(), relit=0)
+    for config in (small, large, train):
+        make_heads(config)
+    pack_heads(small.out / "test", assets / "heads_test_64.npz", average=average_depth(train.out / "train"))
+    pack_heads(large.out / "test", assets / "heads_test_128.npz")
+
+    heads = load_head_model(model)
+    sample = sample_head(head_generator(small.seed, *DEMO_HEAD), modes=len(heads.identity_cm))
+    write_png(assets / "demo_head.png", to_bytes(HeadRenderer(heads, 256).render(sample).image))
+    renderer = HeadRenderer(heads, 64)
+    view = renderer.render(sample)
+    write_png(assets / "demo_head_64.png", to_bytes(view.image))
+    truth = encode_head(view, renderer.canonical(sample))
+    write_npz(assets / "demo_head_64.npz", {name: array[None] for name, array in truth.items()})
