@@ -29,7 +29,7 @@ def scale_invariant_depth_error(
     Returns:
         [B], NaN for an item whose mask is empty.
 
-    Source: Eigen et al. 2014, eq. 1 with lambda = 1; Wu et al. 2020 (unsup3d), sec. 4.1.
+    Source: Eigen et al. 2014 (scale-invariant error, square root taken); Wu et al. 2020 (unsup3d).
     """
     counted = mask > 0
     one = torch.ones((), dtype=prediction.dtype, device=prediction.device)

@@ -28,7 +28,7 @@ def mean_angle_deviation_deg(
     Returns:
         [B] in [0, 180], NaN for an item whose mask is empty.
 
-    Source: Wu et al. 2020 (unsup3d), sec. 4.1.
+    Source: Wu et al. 2020 (unsup3d).
     """
     return masked_mean(angle_between_deg(prediction, truth), mask)
 

@@ -91,7 +91,7 @@ def summarise(scores: Sequence[DepthScores]) -> dict[str, tuple[float, float]]:
     return summary
 
 
-# Shown beside ours: BFM "synface", 64 px, published formulae and mask (Wu et al. 2020, table 2).
+# Shown beside ours: BFM "synface", 64 px, published formulae and mask (Wu et al. 2020).
 # SIDE x 100 and MAD deg. Another head model than ours, so the order matters, not the digits.
 PUBLISHED_SYNFACE: Mapping[str, tuple[float, float]] = {
     "supervised": (0.410, 10.78),
