@@ -57,8 +57,8 @@ _ROWS = (
         segmenters=("border", "selfie"),
     ),
     Category(
-        # Ours: rendered heads that fill the picture. Crown and neck are cut off, so the head is twice as tall as what is
-        # seen of it; and it sits a little deeper than Pan's faces, around the pivot and away from the range's near end.
+        # Ours: rendered heads that fill the picture. Crown and neck are cut off, so the ellipsoid is twice as tall as
+        # what is seen; and it sits deeper than Pan's faces, nearer the pivot and away from the range's near end.
         "heads",
         BoxMargins(top=1 / 2, bottom=1 / 2),
         near=0.15,

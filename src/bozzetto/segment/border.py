@@ -1,0 +1,173 @@
+"""An object in front of a plain or smoothly shaded background, found from the colours along the photo's border."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from bozzetto.segment.categories import Category
+from bozzetto.segment.regions import fill_holes, frame, grow, largest_region
+from bozzetto.segment.segmenter import Segmentation
+
+WORKING_PX = 64  # the background model is sought at this size
+NOISE_FLOOR = 0.003  # root mean square over the channels; one grey level of 8-bit images
+NOISE_CEILING = 0.02
+INLIER_SIGMAS = 3.0
+EDGE_SIGMAS = 5.0  # residual at which a pixel is as likely object as background
+MIDDLE = 0.55  # half widths; explaining pixels nearer to the centre than this counts against a background
+LEAST_GAIN = 0.02  # share of the photo that a further patch has to explain
+
+
+@dataclass(frozen=True)
+class Background:
+    """Colour polynomials in x and y over [-1, 1], and the noise around them."""
+
+    coefficients: Float[Tensor, "k terms 3"]
+    sigma: Float[Tensor, "k"]  # root mean square residual over the channels
+
+    def pick(self, index: Tensor) -> Background:
+        """One of the k backgrounds, as a record with k = 1."""
+        return Background(self.coefficients[index][None], self.sigma[index][None])
+
+
+class BorderSegmenter:
+    """Models the background as one smooth colour gradient over the whole photo, and calls the rest object.
+
+    Every patch of the photo's border proposes a background: a linear colour polynomial, fitted to the patch and
+    then to the pixels around that it explains, over and over. The proposal that explains most of the photo without
+    explaining its middle wins, and is joined with others under quadratic terms while that explains more.
+    The object is what is left unexplained, as one region without holes. Needs no weights; of no use in front of
+    cluttered backgrounds.
+    """
+
+    name = "border"
+
+    def __call__(self, images: Float[Tensor, "b 3 s s"], category: str | Category) -> Segmentation:
+        """See `Segmenter`. The category is not looked at. The score is the mask before regions are sought."""
+        with torch.no_grad():
+            pairs = [segment_one(image[None].float()) for image in images]
+        mask = torch.cat([mask for mask, _ in pairs]).to(images.dtype)
+        score = torch.cat([score for _, score in pairs]).to(images.dtype)
+        return Segmentation(mask=mask, score=score)
+
+
+def segment_one(
+    image: Float[Tensor, "1 3 s s"],
+) -> tuple[Float[Tensor, "1 1 s s"], Float[Tensor, "1 1 s s"]]:
+    """Mask and score of one photo."""
+    background = find_background(image)
+    distance = residual(image, background) / background.sigma.view(-1, 1, 1, 1)
+    score = torch.sigmoid(2 * (distance - EDGE_SIGMAS))
+    unexplained = score > 0.5
+    body = fill_holes(largest_region(fill_holes(unexplained)))
+    # The object's inside is certain whatever its colour; its rim keeps the soft value that mixed pixels have.
+    core = 1 - F.max_pool2d(1 - body.to(image.dtype), 3, stride=1, padding=1)
+    near = F.max_pool2d(body.to(image.dtype), 3, stride=1, padding=1)
+    return torch.maximum(core, score * near), score
+
+
+def find_background(image: Float[Tensor, "1 3 s s"]) -> Background:
+    """The smooth background that explains most of a photo without explaining its middle."""
+    if min(image.shape[-2:]) > WORKING_PX:
+        image = F.interpolate(image, size=(WORKING_PX, WORKING_PX), mode="area")
+    patches = border_patches(image)
+    # The plainest patch tells the noise. Its own misfit for every proposal would let rough patches explain everything.
+    noise = (1.5 * fit(image, patches, order=1).sigma.min()).clamp(NOISE_FLOOR, NOISE_CEILING)
+    proposals, grown = settle(image, patches, noise, order=1, refits=6)
+    gains = gain(image, proposals)
+    best, most = proposals.pick(gains.argmax()), gains.max()
+    seen = grown[gains.argmax()]
+    # Shading that is not quite linear, or lies on both sides of the object, needs a second patch and quadratic terms.
+    worthwhile = LEAST_GAIN * image.shape[-2] * image.shape[-1]
+    for _ in range(len(patches)):
+        joined, joined_grown = settle(image, grown | seen, noise, order=2, refits=3)
+        gains = gain(image, joined)
+        if gains.max() < most + worthwhile:
+            break
+        best, most = joined.pick(gains.argmax()), gains.max()
+        seen = joined_grown[gains.argmax()]
+    return best
+
+
+def settle(
+    image: Float[Tensor, "1 3 h w"], start: Bool[Tensor, "k 1 h w"], noise: Tensor, order: int, refits: int
+) -> tuple[Background, Bool[Tensor, "k 1 h w"]]:
+    """Fit each start, then again to what each fit explains: the backgrounds and the pixels they came to rest on."""
+    inliers = start
+    for _ in range(refits):
+        coefficients = fit(image, inliers, order).coefficients
+        backgrounds = Background(coefficients, noise.expand(len(start)))
+        found = explained(image, backgrounds, INLIER_SIGMAS)
+        inliers = found | start if order == 1 else found
+    return backgrounds, inliers
+
+
+def border_patches(image: Float[Tensor, "1 3 h w"]) -> Bool[Tensor, "k 1 h w"]:
+    """Overlapping square patches, an eighth of the photo wide, along its four sides."""
+    height, width = image.shape[-2:]
+    edge = max(3, min(height, width) // 8)
+    step = max(1, edge // 2)
+    rows = range(0, height - edge + 1, step)
+    columns = range(0, width - edge + 1, step)
+    corners = {(r, c) for r in rows for c in (0, width - edge)} | {(r, c) for r in (0, height - edge) for c in columns}
+    patches = torch.zeros(len(corners), 1, height, width, dtype=torch.bool, device=image.device)
+    for k, (row, column) in enumerate(sorted(corners)):
+        patches[k, :, row : row + edge, column : column + edge] = True
+    return patches
+
+
+def terms(height: int, width: int, order: int, device: torch.device) -> Float[Tensor, "n terms"]:
+    """1, x, y (and x^2, xy, y^2) at every pixel, x and y over [-1, 1]."""
+    y, x = torch.meshgrid(
+        torch.linspace(-1, 1, height, device=device), torch.linspace(-1, 1, width, device=device), indexing="ij"
+    )
+    basis = [torch.ones_like(x), x, y]
+    if order == 2:
+        basis += [x * x, x * y, y * y]
+    return torch.stack([t.flatten() for t in basis], dim=1)
+
+
+def fit(image: Float[Tensor, "1 3 h w"], inliers: Bool[Tensor, "k 1 h w"], order: int) -> Background:
+    """Least-squares colour polynomial through each set of pixels, with its noise (not below the floor)."""
+    basis = terms(*image.shape[-2:], order, image.device).double()
+    colours = image[0].flatten(1).T.double()
+    weight = inliers.flatten(1).double()
+    normal = torch.einsum("kn,ni,nj->kij", weight, basis, basis)
+    # A patch alone hardly fixes a slope: a little ridge keeps every system solvable and the slopes small.
+    normal = normal + 1e-3 * torch.eye(basis.shape[1], dtype=torch.float64, device=image.device)
+    right = torch.einsum("kn,ni,nc->kic", weight, basis, colours)
+    coefficients = torch.linalg.solve(normal, right)
+    misfit = (torch.einsum("ni,kic->knc", basis, coefficients) - colours).square().mean(dim=2)
+    sigma = ((misfit * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)).sqrt()
+    return Background(coefficients.float(), sigma.float())
+
+
+def residual(image: Float[Tensor, "1 3 h w"], background: Background) -> Float[Tensor, "k 1 h w"]:
+    """How far each pixel's colour is from each background's: root mean square over the channels."""
+    height, width = image.shape[-2:]
+    order = 2 if background.coefficients.shape[1] == 6 else 1
+    basis = terms(height, width, order, image.device)
+    colours = torch.einsum("ni,kic->kcn", basis, background.coefficients).view(-1, 3, height, width)
+    return (image - colours).square().mean(dim=1, keepdim=True).sqrt()
+
+
+def explained(image: Float[Tensor, "1 3 h w"], background: Background, sigmas: float) -> Bool[Tensor, "k 1 h w"]:
+    """Pixels within so many sigmas of each background that such pixels join to the border."""
+    close = residual(image, background) < sigmas * background.sigma.view(-1, 1, 1, 1)
+    return grow(frame(close).expand_as(close), close)
+
+
+def gain(image: Float[Tensor, "1 3 h w"], background: Background) -> Float[Tensor, "k"]:
+    """Pixels explained near the border, less up to four for each in the middle, where the object is.
+
+    The tolerance is that of the final mask, so that a background which would leak into the object then is no good.
+    """
+    found = explained(image, background, EDGE_SIGMAS)
+    y = torch.linspace(-1, 1, found.shape[-2], device=found.device)[:, None]
+    x = torch.linspace(-1, 1, found.shape[-1], device=found.device)[None, :]
+    weight = ((torch.hypot(x, y) - MIDDLE) / 0.3).clamp(-4, 1)
+    return (found * weight).sum(dim=(1, 2, 3))

@@ -1,0 +1,82 @@
+"""Regions of binary and soft masks: growing inside a mask, filling holes, keeping the object in the middle."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def grow(seed: Bool[Tensor, "b 1 h w"], allowed: Bool[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
+    """All allowed pixels that a 4-connected path of allowed pixels joins to an allowed seed pixel, per item.
+
+    This is geodesic dilation (morphological reconstruction), run until nothing changes.
+    """
+    room = allowed.to(torch.float32)
+    region = (seed & allowed).to(torch.float32)
+    while True:
+        down_up = F.max_pool2d(region, (3, 1), stride=1, padding=(1, 0))
+        left_right = F.max_pool2d(region, (1, 3), stride=1, padding=(0, 1))
+        grown = torch.maximum(down_up, left_right) * room
+        if torch.equal(grown, region):
+            return region > 0
+        region = grown
+
+
+def frame(like: Tensor, thickness: int = 1) -> Bool[Tensor, "1 1 h w"]:
+    """True on the outermost `thickness` rows and columns of an image of the given tensor's height and width."""
+    edge = torch.ones(1, 1, *like.shape[-2:], dtype=torch.bool, device=like.device)
+    edge[..., thickness:-thickness, thickness:-thickness] = False
+    return edge
+
+
+def disc(like: Tensor, radius: float) -> Bool[Tensor, "1 1 h w"]:
+    """True where the distance from the image's middle is at most `radius` half widths (or half heights)."""
+    height, width = like.shape[-2:]
+    y = torch.linspace(-1, 1, height, device=like.device)[:, None]
+    x = torch.linspace(-1, 1, width, device=like.device)[None, :]
+    return (x.square() + y.square() <= radius**2)[None, None]
+
+
+def fill_holes(inside: Bool[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
+    """The mask with everything filled that no path outside it joins to the frame of the image."""
+    return ~grow(frame(inside).expand_as(inside), ~inside)
+
+
+def largest_region(inside: Bool[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
+    """The 4-connected region with the most pixels, per item (an empty mask stays empty)."""
+    batch, _, height, width = inside.shape
+    ids = torch.arange(1, height * width + 1, device=inside.device, dtype=torch.float64).view(1, 1, height, width)
+    labels = ids * inside
+    while True:  # every region takes the largest id in it
+        down_up = F.max_pool2d(labels, (3, 1), stride=1, padding=(1, 0))
+        left_right = F.max_pool2d(labels, (1, 3), stride=1, padding=(0, 1))
+        spread = torch.maximum(down_up, left_right) * inside
+        if torch.equal(spread, labels):
+            break
+        labels = spread
+    kept = torch.zeros_like(inside)
+    for item in range(batch):
+        values, counts = labels[item][inside[item]].unique(return_counts=True)
+        if len(values):
+            kept[item] = labels[item] == values[counts.argmax()]
+    return kept
+
+
+def steepen(score: Float[Tensor, "b 1 h w"], ramp: float = 0.3) -> Float[Tensor, "b 1 h w"]:
+    """A score as a mask: 0 below 0.5 - ramp / 2, 1 above 0.5 + ramp / 2, linear between."""
+    return ((score - 0.5) / ramp + 0.5).clamp(0, 1)
+
+
+def tidy(mask: Float[Tensor, "b 1 h w"], level: float = 0.5) -> Float[Tensor, "b 1 h w"]:
+    """A soft mask with islands removed and holes filled: one region, values above `level` exactly inside it.
+
+    Pixels of the largest region keep their value, filled holes become 1, and pixels beside the region keep the soft
+    edge they have; everything else becomes 0.
+    """
+    body = largest_region(mask > level)
+    whole = fill_holes(body)
+    near = F.max_pool2d(whole.to(mask.dtype), 3, stride=1, padding=1) > 0
+    soft_edge = mask.clamp(max=level) * (near & ~whole)
+    return torch.where(whole & ~body, torch.ones_like(mask), mask * body + soft_edge)
