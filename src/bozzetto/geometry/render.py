@@ -35,13 +35,15 @@ class Sight(NamedTuple):
     grid: Float[Tensor, "b s s 2"]
 
 
-def _rasterise(
-    vertices: Tensor, faces: Tensor, camera: Camera, background: float, rasteriser: Rasteriser
-) -> DepthMap:
+def _rasterise(vertices: Tensor, faces: Tensor, camera: Camera, background: float, rasteriser: Rasteriser) -> DepthMap:
     if rasteriser == "reference":
         return rasterise.rasterise_depth(vertices, faces, camera, background)
     if vertices.device.type == "cpu":
         return rasterise_fast.rasterise_depth(vertices, faces, camera, background)
+    if vertices.device.type == "cuda":
+        from bozzetto.geometry import rasterise_cuda  # here alone: importing Triton takes a second
+
+        return rasterise_cuda.rasterise_depth(vertices, faces, camera, background)
     return rasterise.rasterise_depth(vertices, faces, camera, background)
 
 
