@@ -1,43 +1,9 @@
-"""A synthetic object with known geometry: a dome with a nose and a checker texture, in a pose and a light of its own."""
-
 from __future__ import annotations
 
 import pytest
-import torch
+from synthetic_dome import dome
 
-from bozzetto.geometry.render import look
-from bozzetto.geometry.warp import sample
-from bozzetto.results import Provenance, Reconstruction, assemble
-from bozzetto.types import Camera, DepthRange, Factors
-
-
-def dome(size: int = 32, view: tuple[float, ...] = (0.05, 0.2, 0.03, 0.004, -0.003, 0.0)) -> Reconstruction:
-    """Radius 0.8 of the half picture, apex near 0.93, rim at 1.0, background at 1.06; red left, blue right, top bright."""
-    ticks = torch.linspace(-1, 1, size)
-    y, x = torch.meshgrid(ticks, ticks, indexing="ij")
-    r2 = (x**2 + y**2) / 0.8**2
-    inside = r2 < 1
-    depth = torch.where(inside, 1.0 - 0.06 * (1 - r2).clamp(min=0).sqrt(), torch.full_like(x, 1.06))
-    depth = depth - 0.015 * torch.exp(-((x**2 + (y - 0.1) ** 2) / 0.02))
-    checker = ((torch.floor((x + 1) * 4) + torch.floor((y + 1) * 4)) % 2) * 0.25
-    albedo = torch.stack((0.75 - 0.3 * (x > 0), 0.5 + 0 * x, 0.45 + 0.3 * (x > 0))) - checker + 0.15 * (y < 0)
-    factors = Factors(
-        depth=depth[None, None],
-        albedo=albedo.clamp(0, 1)[None],
-        view=torch.tensor([view]),
-        light=torch.tensor([[0.45, 0.5, 0.3, 0.4]]),
-    )
-    camera, limits = Camera(size), DepthRange()
-    disc = ((1 - r2) * 6).clamp(0, 1)[None, None]
-    sight = look(factors.depth, factors.view, camera, limits)
-    mask = sample(disc, sight.grid) * sight.mask
-    generator = torch.Generator().manual_seed(7)
-    noise = torch.rand(1, 3, size, size, generator=generator) * 0.05
-    latent = torch.randn(4, 16, generator=generator)
-    provenance = Provenance(input_name="dome.png", config={"steps": [3, 2, 1]}, seed=7, seconds={"prior": 1.5})
-    plain = assemble(noise, noise, mask, factors, latent, camera, limits, provenance)
-    photo = plain.recon[None].clamp(0, 1)
-    return assemble(photo, (photo + noise).clamp(0, 1), mask, factors, latent, camera, limits, provenance)
+from bozzetto.results import Reconstruction
 
 
 @pytest.fixture(scope="session")

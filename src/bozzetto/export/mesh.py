@@ -12,7 +12,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
@@ -23,6 +22,7 @@ from bozzetto.export.scene import Scene
 from bozzetto.geometry.camera import unproject
 from bozzetto.geometry.heightfield import grid_faces, normals
 from bozzetto.geometry.pose import PIVOT_DEPTH
+from bozzetto.geometry.warp import resize_grid
 from bozzetto.types import Camera
 
 Texture = Literal["baked", "albedo"]
@@ -64,14 +64,12 @@ def texture_picture(scene: Scene, texture: Texture = "baked", min_px: int = TEXT
     """The mesh's texture: albedo x shading as in the photo's light ("baked"), or albedo alone.
 
     Object colours are carried beyond the mask, so that no background shows at the rim. Read bilinearly to at least
-    `min_px` pixels a side, corner pixel centres kept in place.
+    `min_px` pixels a side, a whole number of texels from pixel to pixel, so that each pixel keeps its exact colour.
     """
     flat = scene.albedo[None] if texture == "albedo" else (scene.albedo * scene.shading)[None]
     flat = extend(flat, binary(object_mask(scene.canonical_mask[None], scene.normal[None])))
-    size = max(flat.shape[-1], min_px)
-    if size != flat.shape[-1]:
-        flat = F.interpolate(flat, size=(size, size), mode="bilinear", align_corners=True)
-    return to_uint8(flat[0])
+    steps = flat.shape[-1] - 1
+    return to_uint8(resize_grid(flat, steps * max(1, math.ceil((min_px - 1) / steps)) + 1)[0])
 
 
 def _uv(size: int, texture_px: int) -> Float[Tensor, "v 2"]:
@@ -81,11 +79,16 @@ def _uv(size: int, texture_px: int) -> Float[Tensor, "v 2"]:
     return torch.stack((u, v), dim=-1).reshape(-1, 2)
 
 
-def stretch(points: Float[np.ndarray, "v 3"], faces: Int64[np.ndarray, "f 3"]) -> Float[np.ndarray, "f"]:
-    """Depth change over sideways way along each face's worst edge, in any isotropic unit (z is depth)."""
-    edges = points[faces] - points[np.roll(faces, 1, axis=1)]
-    sideways = np.linalg.norm(edges[..., :2], axis=-1)
-    return (np.abs(edges[..., 2]) / np.maximum(sideways, 1e-12)).max(axis=1)
+def stretch(
+    height: Float[np.ndarray, "v"], plane: Float[np.ndarray, "v 2"], faces: Int64[np.ndarray, "f 3"]
+) -> Float[np.ndarray, "f"]:
+    """Depth change over sideways way along each face's worst edge.
+
+    Sideways is in the picture's plane and not in space: a jump along a slanted ray moves sideways in space too.
+    """
+    before = np.roll(faces, 1, axis=1)
+    sideways = np.linalg.norm(plane[faces] - plane[before], axis=-1)
+    return (np.abs(height[faces] - height[before]) / np.maximum(sideways, 1e-12)).max(axis=1)
 
 
 def mesh_of(
@@ -119,7 +122,8 @@ def mesh_of(
     faces = faces[np.isfinite(corners).all(axis=1)[faces].all(axis=1)]
 
     corners, faces = clip_at(corners, faces, level.reshape(-1).numpy(), threshold)
-    faces = faces[stretch(corners[:, :3], faces) <= max_stretch]
+    # One unit of texture coordinates is the picture's width, and so is one mesh unit.
+    faces = faces[stretch(corners[:, 2], corners[:, 6:], faces) <= max_stretch]
     if largest_only:
         faces = largest_part(faces, len(corners))
     corners, faces = without_unused(corners, faces)

@@ -34,11 +34,12 @@ def mask_to_canonical(
     b, s = depth.shape[0], camera.size
     moved = move(unproject(depth, camera).reshape(b, s * s, 3), view)
     grid = to_normalised(project(moved, camera), camera).reshape(b, s, s, 2)
-    inside_picture = (grid.abs() <= 1).all(-1)[:, None]
+    inside_picture = (grid.abs() <= 1 + 1e-4).all(-1)[:, None]
     slack = _HIDDEN_PX / camera.focal_px  # scene units at depth 1
-    nearest = -F.max_pool2d(-depth_posed, 3, stride=1, padding=1)  # beside an outline counts as behind it
-    shown = inside_picture & (moved[..., 2].reshape(b, 1, s, s) <= sample(nearest, grid) + slack)
-    return _fill_alike(sample(mask, grid), shown, depth * camera.focal_px)
+    hidden = ~inside_picture | (moved[..., 2].reshape(b, 1, s, s) > sample(depth_posed, grid.clamp(-1, 1)) + slack)
+    # Beside what is hidden the photo mixes front and back; that is no better known.
+    unsure = F.max_pool2d(hidden.to(depth.dtype), 3, stride=1, padding=1) > 0
+    return _fill_alike(sample(mask, grid.clamp(-1, 1)), ~unsure, depth * camera.focal_px)
 
 
 def _fill_alike(

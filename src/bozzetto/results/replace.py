@@ -77,21 +77,28 @@ def new_folder(target: Path, is_ours: Callable[[Path], bool], our_names: frozens
 
 
 def _swap(fresh: Path, target: Path, our_names: frozenset[str]) -> None:
+    """Put `fresh` where `target` is. Foreign files are only ever in `target` or in the old folder, which are never
+    deleted while they hold one; `fresh`, which the caller deletes on failure, holds none at any moment."""
     if not target.exists():
         os.rename(fresh, target)
         return
     old = _sibling(target, "old")
     os.rename(target, old)
+    try:
+        os.rename(fresh, target)
+    except BaseException:
+        os.rename(old, target)
+        raise
     moved: list[str] = []
     try:
         for entry in sorted(old.iterdir()):
-            if entry.name not in our_names:
-                os.rename(entry, fresh / entry.name)
+            if entry.name not in our_names or (entry.is_dir() and not entry.is_symlink()):
+                os.rename(entry, target / entry.name)
                 moved.append(entry.name)
-        os.rename(fresh, target)
     except BaseException:
         for name in moved:
-            os.rename(fresh / name, old / name)
+            os.rename(target / name, old / name)
+        os.rename(target, fresh)
         os.rename(old, target)
         raise
     shutil.rmtree(old, ignore_errors=True)

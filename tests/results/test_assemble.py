@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from synthetic_dome import dome
+
+from bozzetto.geometry.render import look, render
+from bozzetto.results import Reconstruction
+from bozzetto.results.assemble import mask_to_canonical, normals_to_view
+from bozzetto.types import Camera
+
+
+def test_the_record_holds_its_own_rendering(record: Reconstruction) -> None:
+    seen = render(record.factors(), record.camera, record.depth_range)
+    for name, value in (("recon", seen.image), ("depth_posed", seen.depth), ("diffuse", seen.diffuse)):
+        assert torch.equal(getattr(record, name), value[0])
+
+
+def test_the_frontal_mask_is_canonical_already() -> None:
+    front = dome(view=(0.0,) * 6)
+    assert torch.allclose(front.canonical_mask, front.mask, atol=1e-4)
+    assert torch.allclose(front.normal_posed, front.normal, atol=1e-4)
+
+
+def test_the_mask_of_a_turned_photo_comes_back_to_the_frontal_one() -> None:
+    """Nothing goes wrong more than two pixels from the outline, though a third of the backdrop's rim is hidden."""
+    front = (dome(48, (0.0,) * 6).canonical_mask > 0.5).float()
+    grown = F.max_pool2d(front, 5, 1, 2)
+    shrunk = 1 - F.max_pool2d(1 - front, 5, 1, 2)
+    for yaw in (-0.35, 0.35):
+        turned = (dome(48, (0.1, yaw, 0.05, 0.0, 0.0, 0.0)).canonical_mask > 0.5).float()
+        assert (shrunk <= turned).all()
+        assert (turned <= grown).all()
+        assert (turned * front).sum() / torch.maximum(turned, front).sum() > 0.92
+
+
+def test_items_of_a_batch_do_not_mix() -> None:
+    scenes = [dome(24, (0.0, yaw, 0.0, 0.0, 0.0, 0.0)) for yaw in (0.3, -0.2)]
+    mask, depth, posed, view = (
+        torch.stack([getattr(s, name) for s in scenes]) for name in ("mask", "depth", "depth_posed", "view")
+    )
+    both = mask_to_canonical(mask, depth, posed, view, Camera(24))
+    for i in range(2):
+        alone = mask_to_canonical(mask[i : i + 1], depth[i : i + 1], posed[i : i + 1], view[i : i + 1], Camera(24))
+        assert torch.allclose(both[i : i + 1], alone, atol=1e-6)
+
+
+def test_posed_normals_are_unit_and_face_the_camera(record: Reconstruction) -> None:
+    length = torch.linalg.vector_norm(record.normal_posed, dim=0)
+    assert (length - 1).abs().max() < 1e-5
+    inside = (record.mask[0] > 0.99) & (record.recon_mask[0] > 0)
+    assert (record.normal_posed[2][inside] < 0).float().mean() > 0.99
+
+
+def test_a_roll_turns_the_normals_with_the_picture() -> None:
+    camera = Camera(33)
+    depth, quarter = torch.ones(1, 1, 33, 33), torch.tensor([[0.0, 0, torch.pi / 2, 0, 0, 0]])
+    right = torch.zeros(1, 3, 33, 33)
+    right[:, 0], right[:, 2] = 0.6, -0.8
+    turned = normals_to_view(right, look(depth, quarter, camera).grid, quarter)
+    # clockwise by a quarter: what pointed right points down
+    assert torch.allclose(turned[0, :, 16, 16], torch.tensor([0.0, 0.6, -0.8]), atol=1e-5)
