@@ -143,7 +143,6 @@ def _spec_from(facts: Mapping[str, str], path: Path) -> StyleGan2Spec:
 
 
 def _filled(kind: Callable[[StyleGan2Spec], Net], spec: StyleGan2Spec, state: dict[str, Tensor]) -> Net:
-    with torch.device("meta"):  # no random numbers drawn, no memory touched twice
-        net = kind(spec)
+    net = kind(spec)
     net.load_state_dict(state, strict=True, assign=True)
     return net

@@ -21,8 +21,8 @@ class EqualConv(nn.Module):
         super().__init__()
         self.k, self.down = k, down
         self.gain = 1 / math.sqrt(cin * k * k)
-        self.weight = nn.Parameter(torch.randn(cout, cin, k, k))
-        self.bias = nn.Parameter(torch.zeros(cout)) if activate else None
+        self.weight = nn.Parameter(torch.empty(cout, cin, k, k))
+        self.bias = nn.Parameter(torch.empty(cout)) if activate else None
 
     def forward(self, x: Float[Tensor, "b cin h w"]) -> Float[Tensor, "b cout h2 w2"]:
         if self.down:

@@ -52,11 +52,26 @@ class FrozenLinear(_Constants):
         return F.linear(x, self.weight, self.bias)
 
 
+Scaled = tuple[Tensor, Tensor | None]  # activations [b, c, h, w], and the factors [b, c] they still lack (None: 1)
+
+
+def _scaled(x: Float[Tensor, "b c h w"], scale: Float[Tensor, "b c"] | None) -> Float[Tensor, "b c h w"]:
+    """x times scale, channels-last."""
+    if scale is None:
+        return x
+    return (x * scale[:, :, None, None].to(x.dtype)).contiguous(memory_format=torch.channels_last)
+
+
 class FrozenStyledConv(_Constants):
-    """See the module's text."""
+    """Modulated convolution, noise, bias and activation.
+
+    Activations travel as a pair (x, scale): the layer's true output is x times scale [b, c]. With f the demodulation
+    factor, lrelu(f c + o) = f lrelu(c + o / f), so the factor joins the next layer's style in one multiplication, and
+    bias and noise enter as one product of [1, noise] with two coefficients a channel.
+    """
 
     weight: Tensor
-    weight_squared: Tensor  # [cin, cout], summed over the kernel, half of it: the activation gain is in the factor
+    weight_squared: Tensor  # [cin, cout], summed over the kernel
     bias: Tensor
     noise_strength: Tensor
     blur: Tensor
@@ -69,24 +84,32 @@ class FrozenStyledConv(_Constants):
         weight = layer.weight * layer.gain
         self.keep("weight_squared", weight.square().sum(dim=(2, 3)).t())
         self.keep("weight", (weight.transpose(0, 1) if self.up else weight).to(dtype))
-        self.keep("bias", layer.bias[:, None, None] * ops.LRELU_GAIN)
-        self.keep("noise_strength", layer.noise_strength * ops.LRELU_GAIN)
+        self.keep("bias", layer.bias)
+        self.keep("noise_strength", layer.noise_strength)
         self.keep("blur", ops.blur_kernel(4.0).expand(weight.shape[0], 1, 4, 4).to(dtype))
 
     def forward(
-        self, x: Float[Tensor, "b cin h w"], w: Float[Tensor, "b d"], noise: Float[Tensor, "n 1 h2 w2"] | None
-    ) -> Float[Tensor, "b cout h2 w2"]:
+        self, x: Scaled, w: Float[Tensor, "b d"], noise: Float[Tensor, "n 1 h2 w2"] | None
+    ) -> tuple[Float[Tensor, "b cout h2 w2"], Float[Tensor, "b cout"]]:
         style = self.style(w)
-        factor = torch.rsqrt(style.square() @ self.weight_squared + ops.DEMODULATION_EPS) * ops.LRELU_GAIN
-        x = x * style[:, :, None, None].to(self.dtype)
+        factor = torch.rsqrt(style.square() @ self.weight_squared + ops.DEMODULATION_EPS)
+        y = _scaled(x[0], style if x[1] is None else style * x[1])
         if self.up:
-            x = F.conv_transpose2d(x, self.weight, stride=2)
-            x = F.conv2d(x, self.blur, padding=1, groups=x.shape[1])
+            y = F.conv_transpose2d(y, self.weight, stride=2)
+            y = F.conv2d(y, self.blur, padding=1, groups=y.shape[1])
         else:
-            x = F.conv2d(x, self.weight, padding=1)
-        offset = self.bias if noise is None else self.bias + self.noise_strength * noise
-        x = torch.addcmul(offset.to(self.dtype), x, factor[:, :, None, None].to(self.dtype))
-        return F.leaky_relu(x, ops.LRELU_SLOPE, inplace=True)
+            y = F.conv2d(y, self.weight, padding=1)
+        b, c, height, width = y.shape
+        ones = y.new_ones(1, height * width, 1)
+        inputs, coefficients = [ones], [self.bias / factor]
+        if noise is not None:
+            inputs = [ones.expand(noise.shape[0], -1, -1), noise.to(y.dtype).reshape(-1, height * width, 1)]
+            coefficients.append(self.noise_strength / factor)
+        pixels = y.permute(0, 2, 3, 1).reshape(b, height * width, c)  # a view: channels-last
+        offset = torch.stack(coefficients, dim=1).to(y.dtype)  # [b, 1 or 2, c]
+        pixels = torch.baddbmm(pixels, torch.cat(inputs, dim=2).expand(b, -1, -1), offset)
+        pixels = F.leaky_relu(pixels, ops.LRELU_SLOPE, inplace=True)
+        return pixels.view(b, height, width, c).permute(0, 3, 1, 2), factor * ops.LRELU_GAIN
 
 
 class FrozenToRgb(_Constants):
@@ -102,10 +125,11 @@ class FrozenToRgb(_Constants):
         self.keep("weight", layer.weight[:, :, 0, 0] * layer.gain)
         self.keep("bias", layer.bias[:, None, None])
 
-    def forward(self, x: Float[Tensor, "b cin h w"], w: Float[Tensor, "b d"]) -> Float[Tensor, "b 3 h w"]:
-        b, _, height, width = x.shape
-        matrix = (self.weight * self.style(w)[:, None, :]).to(self.dtype)  # [b, 3, cin]
-        rgb = torch.bmm(x.permute(0, 2, 3, 1).flatten(1, 2), matrix.transpose(1, 2))
+    def forward(self, x: Scaled, w: Float[Tensor, "b d"]) -> Float[Tensor, "b 3 h w"]:
+        b, _, height, width = x[0].shape
+        scale = self.style(w) if x[1] is None else self.style(w) * x[1]
+        matrix = (self.weight * scale[:, None, :]).to(self.dtype)  # [b, 3, cin]
+        rgb = torch.bmm(x[0].permute(0, 2, 3, 1).flatten(1, 2), matrix.transpose(1, 2))
         return rgb.float().view(b, height, width, 3).permute(0, 3, 1, 2) + self.bias
 
 
@@ -129,17 +153,18 @@ class FrozenSynthesis(_Constants):
     def forward(
         self, w: Float[Tensor, "b l d"], noises: Sequence[Float[Tensor, "n 1 _ _"]] | None
     ) -> Float[Tensor, "b 3 s s"]:
-        x = self.const.expand(w.shape[0], -1, -1, -1)
-        x = self.layers[0](x, w[:, 0], noises[0] if noises is not None else None)
+        const = self.const.expand(w.shape[0], -1, -1, -1)
+        x = self.layers[0]((const, None), w[:, 0], noises[0] if noises is not None else None)
         rgb = self.to_rgb["4"](x, w[:, 1]) if "4" in self.to_rgb else None
         for i in range(1, len(self.layers), 2):
             before = x
             for j in (i, i + 1):
                 x = self.layers[j](x, w[:, j], noises[j] if noises is not None else None)
-            size = str(x.shape[-1])
-            if hasattr(self.residual, f"_{size}"):
-                kernel = getattr(self.residual, f"_{size}")
-                x = (x + F.conv2d(ops.upsample2(before), kernel)) * math.sqrt(0.5)
+            size = str(x[0].shape[-1])
+            kernel = getattr(self.residual, f"_{size}", None)
+            if kernel is not None:
+                skip = F.conv2d(ops.upsample2(_scaled(*before)), kernel)
+                x = ((_scaled(*x) + skip) * math.sqrt(0.5), None)
             if size in self.to_rgb:
                 new = self.to_rgb[size](x, w[:, i + 2])
                 if rgb is not None:
@@ -163,12 +188,16 @@ class FrozenConv(_Constants):
             gain *= ops.LRELU_GAIN
             self.keep("bias", (layer.bias * gain).to(dtype))
         self.keep("weight", (layer.weight * layer.gain * gain).to(dtype))
-        self.keep("blur", ops.blur_kernel().expand(layer.weight.shape[1], 1, 4, 4).to(dtype))
+        # float32 before a 1x1 convolution: the bfloat16 gradient of a strided depthwise convolution is slow on CPUs
+        self.keep(
+            "blur", ops.blur_kernel().expand(layer.weight.shape[1], 1, 4, 4).to(dtype if self.k > 1 else torch.float32)
+        )
 
     def forward(self, x: Float[Tensor, "b cin h w"]) -> Float[Tensor, "b cout h2 w2"]:
         channels = x.shape[1]
         if self.down and self.k == 1:  # filter only where the 1x1 convolution will look
-            x = F.conv2d(F.conv2d(x, self.blur, stride=2, padding=1, groups=channels), self.weight)
+            half = F.conv2d(x.float(), self.blur, stride=2, padding=1, groups=channels)
+            x = F.conv2d(half.to(x.dtype), self.weight)
         elif self.down:
             x = F.conv2d(F.conv2d(x, self.blur, padding=2, groups=channels), self.weight, self.bias, stride=2)
         else:

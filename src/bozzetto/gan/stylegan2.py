@@ -1,5 +1,5 @@
-"""StyleGAN2's two networks as readable modules (Karras et al., CVPR 2020). Parameters are stored the equalised way:
-drawn from N(0, 1) and multiplied by their gain at use.
+"""StyleGAN2's generator as readable modules (Karras et al., CVPR 2020). Parameters are stored the equalised way:
+drawn from N(0, 1) (see `initialise.py`; a new module's are unset) and multiplied by their gain at use.
 
 The reference: differentiable to any order in inputs and parameters. Frozen use goes through `frozen.py`.
 """
@@ -22,12 +22,12 @@ from bozzetto.gan.spec import StyleGan2Spec
 class EqualLinear(nn.Module):
     """y = x (gain W)^T + m b with gain = m / sqrt(inputs); m is the learning-rate multiplier."""
 
-    def __init__(self, inputs: int, outputs: int, lr_multiplier: float = 1.0, bias_init: float = 0.0) -> None:
+    def __init__(self, inputs: int, outputs: int, lr_multiplier: float = 1.0) -> None:
         super().__init__()
         self.lr_multiplier = lr_multiplier
         self.gain = lr_multiplier / math.sqrt(inputs)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
-        self.bias = nn.Parameter(torch.full((outputs,), bias_init / lr_multiplier))
+        self.weight = nn.Parameter(torch.empty(outputs, inputs))
+        self.bias = nn.Parameter(torch.empty(outputs))
 
     def forward(self, x: Float[Tensor, "*b i"]) -> Float[Tensor, "*b o"]:
         return F.linear(x, self.weight * self.gain, self.bias * self.lr_multiplier)
@@ -65,12 +65,12 @@ class StyledConv(nn.Module):
         super().__init__()
         self.up = up
         self.gain = 1 / math.sqrt(cin * 9)
-        self.weight = nn.Parameter(torch.randn(cout, cin, 3, 3))
-        self.style = EqualLinear(w_dim, cin, bias_init=1.0)
-        self.bias = nn.Parameter(torch.zeros(cout))
-        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.weight = nn.Parameter(torch.empty(cout, cin, 3, 3))
+        self.style = EqualLinear(w_dim, cin)
+        self.bias = nn.Parameter(torch.empty(cout))
+        self.noise_strength = nn.Parameter(torch.empty(()))
         self.noise: Tensor
-        self.register_buffer("noise", torch.randn(1, 1, size, size))
+        self.register_buffer("noise", torch.empty(1, 1, size, size))
 
     def forward(
         self, x: Float[Tensor, "b cin h w"], w: Float[Tensor, "b d"], noise: Float[Tensor, "n 1 h2 w2"] | None
@@ -87,9 +87,9 @@ class ToRgb(nn.Module):
     def __init__(self, cin: int, w_dim: int) -> None:
         super().__init__()
         self.gain = 1 / math.sqrt(cin)
-        self.weight = nn.Parameter(torch.randn(3, cin, 1, 1))
-        self.style = EqualLinear(w_dim, cin, bias_init=1.0)
-        self.bias = nn.Parameter(torch.zeros(3))
+        self.weight = nn.Parameter(torch.empty(3, cin, 1, 1))
+        self.style = EqualLinear(w_dim, cin)
+        self.bias = nn.Parameter(torch.empty(3))
 
     def forward(self, x: Float[Tensor, "b cin h w"], w: Float[Tensor, "b d"]) -> Float[Tensor, "b 3 h w"]:
         rgb = ops.modulated_conv(x, self.weight * self.gain, self.style(w), demodulate=False)
@@ -104,7 +104,7 @@ class Synthesis(nn.Module):
         self.arch = spec.generator_arch
         self.num_ws = spec.num_ws
         sizes, channels, w_dim = spec.resolutions, spec.channels, spec.w_dim
-        self.const = nn.Parameter(torch.randn(channels[4], 4, 4))
+        self.const = nn.Parameter(torch.empty(channels[4], 4, 4))
         self.layers = nn.ModuleList([StyledConv(channels[4], channels[4], w_dim, 4, up=False)])
         self.to_rgb = nn.ModuleDict()
         self.residual = nn.ParameterDict()
@@ -113,7 +113,7 @@ class Synthesis(nn.Module):
             self.layers.append(StyledConv(cin, cout, w_dim, size, up=True))
             self.layers.append(StyledConv(cout, cout, w_dim, size, up=False))
             if self.arch == "resnet":
-                self.residual[str(size)] = nn.Parameter(torch.randn(cout, cin, 1, 1))
+                self.residual[str(size)] = nn.Parameter(torch.empty(cout, cin, 1, 1))
         for size in sizes if self.arch == "skip" else sizes[-1:]:
             self.to_rgb[str(size)] = ToRgb(channels[size], w_dim)
 
