@@ -85,7 +85,7 @@ def test_a_mask_that_is_nothing_gives_the_whole_picture(scene: Reconstruction) -
 
 
 def test_soft_edge_keeps_the_threshold_where_it_is() -> None:
-    edge = soft_edge(torch.tensor([0.0, 0.3, 0.5, 0.7, 1.0]))
+    edge = soft_edge(torch.tensor([[[[0.0, 0.3, 0.5, 0.7, 1.0]]]]))
     assert torch.allclose(edge, torch.tensor([0.0, 0.0, 0.5, 1.0, 1.0]), atol=1e-6)
 
 

@@ -10,7 +10,7 @@ LIGHT = torch.tensor([0.5, 0.4, 0.2, 0.1])
 
 
 def test_a_turn_is_a_closed_swing_within_its_limit() -> None:
-    path = turn_path(72, max_yaw_deg=25)
+    path = turn_path(72, max_yaw_deg=25.0)
     assert path.shape == (72, 6)
     assert torch.equal(path[0], torch.zeros(6))
     assert abs(path[:, 1].abs().max() - math.radians(25)) < 1e-6
@@ -22,13 +22,13 @@ def test_a_turn_is_a_closed_swing_within_its_limit() -> None:
 
 
 def test_pitch_makes_the_swing_an_ellipse() -> None:
-    path = turn_path(8, max_yaw_deg=20, max_pitch_deg=10)
+    path = turn_path(8, max_yaw_deg=20.0, max_pitch_deg=10.0)
     on = (path[:, 1] / math.radians(20)) ** 2 + (path[:, 0] / math.radians(10)) ** 2
     assert torch.allclose(on, torch.ones(8), atol=1e-6)
 
 
 def test_a_row_of_turns_is_even_and_symmetric() -> None:
-    row = turn_row(5, 30)
+    row = turn_row(5, 30.0)
     assert torch.allclose(torch.rad2deg(row[:, 1]), torch.tensor([-30.0, -15, 0, 15, 30]), atol=1e-5)
 
 

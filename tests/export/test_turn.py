@@ -57,7 +57,7 @@ def test_a_mirrored_turn_of_a_symmetric_object_is_the_mirrored_picture() -> None
         },
         camera=scene.camera,
     )
-    left, right = turned(same, turn_row(2, 20), 40)
+    left, right = turned(same, turn_row(2, 20.0), 40)
     assert (left - right.flip(-1)).abs().mean() < 5e-3
     assert (left - right).abs().mean() > 0.05
 

@@ -56,7 +56,7 @@ def write_pictures(scene: Scene, out: Path) -> list[Path]:
 
 FORMATS: dict[str, Writer] = {
     "png": write_pictures,
-    "sheet": lambda scene, out: [write_sheet(scene, out / "sheet.png")],
+    "sheet": lambda scene, out: [write_sheet(scene, out / "sheet.png", scene.title, f"{scene.camera.size} px")],
     "glb": lambda scene, out: [write_glb(mesh_of(scene), out / "mesh.glb")],
     "obj": lambda scene, out: write_obj(mesh_of(scene), out / "mesh.obj"),
     "turntable": lambda scene, out: [write_mp4(turn_frames(scene), out / "turntable.mp4")],

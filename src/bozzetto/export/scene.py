@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -10,12 +10,15 @@ from torch import Tensor
 from bozzetto.types import Camera, DepthRange, Factors
 
 
+@runtime_checkable
 class Scene(Protocol):
     """The part of `results.Reconstruction` that pictures, meshes and films are made of (described there).
 
     A protocol, because `results` builds on `export` and not the other way round.
     """
 
+    @property
+    def title(self) -> str: ...
     @property
     def image(self) -> Float[Tensor, "3 s s"]: ...
     @property

@@ -15,7 +15,7 @@ import torch
 
 import bozzetto
 
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+Json: TypeAlias = bool | int | float | str | list[Any] | dict[str, Any] | None
 
 
 def plain(value: Any) -> Json:

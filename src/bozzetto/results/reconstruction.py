@@ -79,6 +79,11 @@ class Reconstruction:
         """Pixels a side."""
         return self.camera.size
 
+    @property
+    def title(self) -> str:
+        """File name of the photo, for the head of a sheet; may be empty."""
+        return self.provenance.input_name
+
     def tensors(self) -> dict[str, Tensor]:
         """The record's tensors by field name."""
         return {name: getattr(self, name) for name in SHAPES}
