@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from bozzetto.segment.categories import Category
-from bozzetto.segment.regions import fill_holes, frame, grow, largest_region
+from bozzetto.segment.regions import disc, fill_holes, frame, grow, largest_region
 from bozzetto.segment.segmenter import Segmentation
 
 WORKING_PX = 64  # the background model is sought at this size
@@ -19,6 +19,8 @@ NOISE_CEILING = 0.02
 INLIER_SIGMAS = 3.0
 EDGE_SIGMAS = 5.0  # residual at which a pixel is as likely object as background
 MIDDLE = 0.55  # half widths; explaining pixels nearer to the centre than this counts against a background
+CENTRE = 0.4  # half widths; at least two thirds of this disc belong to the object
+LEAST_CENTRE = 2 / 3
 LEAST_GAIN = 0.02  # share of the photo that a further patch has to explain
 
 
@@ -41,7 +43,7 @@ class BorderSegmenter:
     then to the pixels around that it explains, over and over. The proposal that explains most of the photo without
     explaining its middle wins, and is joined with others under quadratic terms while that explains more.
     The object is what is left unexplained, as one region without holes. Needs no weights; of no use in front of
-    cluttered backgrounds.
+    cluttered backgrounds, where it often finds nothing and says so by a full mask.
     """
 
     name = "border"
@@ -60,10 +62,13 @@ def segment_one(
 ) -> tuple[Float[Tensor, "1 1 s s"], Float[Tensor, "1 1 s s"]]:
     """Mask and score of one photo."""
     background = find_background(image)
-    distance = residual(image, background) / background.sigma.view(-1, 1, 1, 1)
+    sigma = torch.maximum(background.sigma, plainest_noise(image))  # pixels are noisier than at the working size
+    distance = residual(image, background) / sigma
     score = torch.sigmoid(2 * (distance - EDGE_SIGMAS))
     unexplained = score > 0.5
     body = fill_holes(largest_region(fill_holes(unexplained)))
+    if (body & disc(body, CENTRE)).sum() < LEAST_CENTRE * disc(body, CENTRE).sum():
+        return torch.ones_like(score), score  # the object itself was taken for background: better no mask at all
     # The object's inside is certain whatever its colour; its rim keeps the soft value that mixed pixels have.
     core = 1 - F.max_pool2d(1 - body.to(image.dtype), 3, stride=1, padding=1)
     near = F.max_pool2d(body.to(image.dtype), 3, stride=1, padding=1)
@@ -75,8 +80,7 @@ def find_background(image: Float[Tensor, "1 3 s s"]) -> Background:
     if min(image.shape[-2:]) > WORKING_PX:
         image = F.interpolate(image, size=(WORKING_PX, WORKING_PX), mode="area")
     patches = border_patches(image)
-    # The plainest patch tells the noise. Its own misfit for every proposal would let rough patches explain everything.
-    noise = (1.5 * fit(image, patches, order=1).sigma.min()).clamp(NOISE_FLOOR, NOISE_CEILING)
+    noise = plainest_noise(image)
     proposals, grown = settle(image, patches, noise, order=1, refits=6)
     gains = gain(image, proposals)
     best, most = proposals.pick(gains.argmax()), gains.max()
@@ -91,6 +95,14 @@ def find_background(image: Float[Tensor, "1 3 s s"]) -> Background:
         best, most = joined.pick(gains.argmax()), gains.max()
         seen = joined_grown[gains.argmax()]
     return best
+
+
+def plainest_noise(image: Float[Tensor, "1 3 h w"]) -> Tensor:
+    """Noise of a photo, told by the plainest patch of its border.
+
+    One for all proposals: with its own misfit as tolerance, a rough patch would explain everything.
+    """
+    return (1.5 * fit(image, border_patches(image), order=1).sigma.min()).clamp(NOISE_FLOOR, NOISE_CEILING)
 
 
 def settle(
@@ -133,7 +145,7 @@ def terms(height: int, width: int, order: int, device: torch.device) -> Float[Te
 
 def fit(image: Float[Tensor, "1 3 h w"], inliers: Bool[Tensor, "k 1 h w"], order: int) -> Background:
     """Least-squares colour polynomial through each set of pixels, with its noise (not below the floor)."""
-    basis = terms(*image.shape[-2:], order, image.device).double()
+    basis = terms(image.shape[-2], image.shape[-1], order, image.device).double()
     colours = image[0].flatten(1).T.double()
     weight = inliers.flatten(1).double()
     normal = torch.einsum("kn,ni,nj->kij", weight, basis, basis)

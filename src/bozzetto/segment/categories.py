@@ -54,7 +54,7 @@ _ROWS = (
         BoxMargins(top=1 / 6),
         voc_label=15,
         face_labels=FACE_LABELS,
-        segmenters=("border", "selfie"),
+        segmenters=("selfie+border", "border"),
     ),
     Category(
         # Ours: rendered heads that fill the picture. Crown and neck are cut off, so the ellipsoid is twice as tall as
@@ -65,7 +65,7 @@ _ROWS = (
         far=0.7,
         voc_label=15,
         face_labels=FACE_LABELS,
-        segmenters=("border", "selfie"),
+        segmenters=("selfie+border", "border"),
     ),
     Category("cat", voc_label=8, segmenters=("selfie", "border")),
     Category("dog", voc_label=12, segmenters=("selfie", "border")),

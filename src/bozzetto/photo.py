@@ -1,0 +1,260 @@
+"""Reading photos: any file a camera or an editor writes -> a square RGB tensor; and finding photos in folders."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import struct
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, ImageCms, UnidentifiedImageError
+from torch import Tensor
+
+from bozzetto.download import sha256_of
+from bozzetto.errors import InputError
+
+MIN_SIDE_PX = 8
+MAX_SIDE_PX = 20_000
+# Formats that hold pixels alone; Pillow also opens EPS and the like, which start other programs.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".tif", ".tiff"),
+    *(".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2"),
+)
+ORIENTATION_TAG = 0x0112
+ORIENTATIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow's decoders raise for files that are cut off or damaged.
+DECODER_ERRORS = (OSError, SyntaxError, ValueError, IndexError, TypeError, KeyError, EOFError, struct.error)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo, upright, cropped to its middle square and resized."""
+
+    image: Float[Tensor, "3 s s"]  # sRGB in [0, 1]; transparent parts laid on white
+    alpha: Float[Tensor, "1 s s"] | None  # [0, 1]; None if the file has none or is opaque everywhere
+    original_size: tuple[int, int]  # width and height in pixels, upright, before the crop
+    path: Path
+    sha256: str  # of the file's bytes
+
+
+def read_photo(path: str | Path, size: int) -> Photo:
+    """Read a photo as a size x size image.
+
+    EXIF orientation is applied, embedded colour profiles are converted to sRGB, transparency becomes `alpha`, and
+    the middle square is resized in one step (Lanczos, antialiased; untouched when it already has the size).
+
+    Raises:
+        InputError: not there, not readable, not a whole image, or of a size that cannot be worked with.
+    """
+    path = Path(path)
+    image = open_upright(path)
+    colours, alpha = split_alpha(to_srgb(image, path))
+    box = middle_square(*image.size)
+    rgb = resized(colours, box, size, path)
+    if rgb.shape[0] == 1:
+        rgb = rgb.expand(3, -1, -1)
+    coverage = None if alpha is None else resized(alpha, box, size, path)
+    if coverage is not None:
+        if float(coverage.max()) == 0:
+            raise InputError(f"{path} is transparent all over in its middle square; nothing of it can be seen.")
+        coverage = coverage if float(coverage.min()) < 1 else None
+    return Photo(rgb.contiguous(), coverage, image.size, path, sha256_of(path))
+
+
+def open_upright(path: Path) -> Image.Image:
+    """The first frame of an image file, decoded and turned upright; its size was checked before decoding.
+
+    Raises InputError as `read_photo` does.
+    """
+    check_readable(path)
+    Image.init()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters is raised; large photos are checked below
+            with Image.open(path, formats=[f for f in FORMATS if f in Image.OPEN]) as opened:
+                check_size(path, *opened.size)
+                opened.load()
+                image = opened.copy()
+                image.info = dict(opened.info)
+                orientation = read_orientation(opened)
+    except InputError:
+        raise
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path} is not an image that can be read; save it as PNG or JPEG.") from error
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path} has too many pixels; make it smaller first.") from error
+    except MemoryError as error:
+        raise InputError(f"{path} does not fit into memory; make it smaller first.") from error
+    except DECODER_ERRORS as error:
+        raise InputError(f"{path} is damaged or cut off and cannot be decoded; save or copy it again.") from error
+    if orientation in ORIENTATIONS:
+        info = image.info
+        image = image.transpose(ORIENTATIONS[orientation])
+        image.info = info
+    return image
+
+
+def check_readable(path: Path) -> None:
+    """Raise InputError unless the path is a regular, readable, non-empty file."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, not an image.")
+    if not os.path.isfile(path):  # also false for links that lead nowhere or in circles, devices and pipes
+        raise InputError(f"There is no image file {path}; check the path.")
+    try:
+        with path.open("rb") as stream:
+            first = stream.read(1)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
+    if not first:
+        raise InputError(f"{path} is empty.")
+
+
+def check_size(path: Path, width: int, height: int) -> None:
+    """Raise InputError for images too small or too large to work with."""
+    if min(width, height) < MIN_SIDE_PX:
+        raise InputError(f"{path} is {width} x {height} pixels; a photo needs at least {MIN_SIDE_PX} on each side.")
+    if max(width, height) > MAX_SIDE_PX:
+        raise InputError(f"{path} is {width} x {height} pixels; make it at most {MAX_SIDE_PX} on each side.")
+
+
+def read_orientation(image: Image.Image) -> int:
+    """EXIF orientation 1 to 8; 1, upright, if the file has none or its EXIF block is damaged."""
+    try:
+        return int(image.getexif().get(ORIENTATION_TAG, 1))
+    except DECODER_ERRORS:
+        return 1
+
+
+def to_srgb(image: Image.Image, path: Path) -> Image.Image:
+    """Image of mode RGB, RGBA, L, LA, or F (grey in [0, 1]), in sRGB where the file names its colour space."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return deep_grey(image, path)
+    # Palettes and single transparent colours become an alpha channel; grey stays grey for its profile's sake.
+    transparent = "transparency" in image.info or image.mode in ("PA", "LA", "La", "RGBA", "RGBa")
+    if image.mode in ("1", "L", "LA", "La"):
+        plain = image.convert("LA" if transparent else "L")
+    elif image.mode == "CMYK":
+        plain = image
+    else:
+        try:
+            plain = image.convert("RGBA" if transparent else "RGB")
+        except ValueError as error:
+            raise InputError(f"{path} has the colour mode {image.mode}; save it as RGB.") from error
+    converted = apply_profile(plain, image.info.get("icc_profile"))
+    return converted.convert("RGB") if converted.mode == "CMYK" else converted
+
+
+def deep_grey(image: Image.Image, path: Path) -> Image.Image:
+    """Grey images of more than 8 bits as mode F in [0, 1]; the range is told by the mode or by the largest value."""
+    values = np.asarray(image, dtype=np.float32)
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535:
+        raise InputError(f"{path} holds values that are not grey levels of 8 or 16 bits; save it as PNG or JPEG.")
+    if image.mode == "F":
+        top = 1.0 if values.max() <= 1 else 255.0 if values.max() <= 255 else 65535.0
+    else:
+        top = 65535.0
+    return Image.fromarray(values / top)
+
+
+def apply_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """The image in sRGB, its alpha untouched. Profiles that are damaged or fit another mode are passed over."""
+    if not profile:
+        return image
+    alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
+    colours = image.convert(image.mode[:-1]) if alpha is not None else image
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(colours, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, ImportError, *DECODER_ERRORS):
+        return image
+    if converted is None:
+        return image
+    if alpha is not None:
+        converted.putalpha(alpha)
+    return converted
+
+
+def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Colours, laid on white where they are transparent, and alpha."""
+    if image.mode not in ("LA", "RGBA"):
+        return image, None
+    alpha = image.getchannel("A")
+    colours = image.convert(image.mode[:-1])
+    white = Image.new(colours.mode, colours.size, "white")
+    return Image.composite(colours, white, alpha), alpha
+
+
+def middle_square(width: int, height: int) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the largest square in the middle; half a pixel towards the top left if uneven."""
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side
+
+
+def resized(image: Image.Image, box: tuple[int, int, int, int], size: int, path: Path) -> Float[Tensor, "c s s"]:
+    """The box of an image of mode L, RGB or F as a size x size tensor in [0, 1]."""
+    try:
+        small = image.resize((size, size), Image.Resampling.LANCZOS, box=box)
+    except MemoryError as error:
+        raise InputError(f"{path} does not fit into memory; make it smaller first.") from error
+    values = np.array(small, dtype=np.float32)  # a copy: tensors need memory they may write to
+    if image.mode != "F":
+        values /= 255
+    values = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+    return torch.from_numpy(np.ascontiguousarray(values)).clamp(0, 1)
+
+
+def list_photos(paths: Iterable[str | Path]) -> list[Path]:
+    """Photos named one by one or by their folder, each once, in natural order (img2 before img10).
+
+    A folder stands for the image files directly in it, told by their suffix; hidden files are passed over, and so
+    are folders and broken links that have an image's name. A file named by itself may have any suffix.
+
+    Raises:
+        InputError: a path that is neither, a folder without photos, or no path at all.
+    """
+    found: dict[str, Path] = {}
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = photos_in(path)
+            if not inside:
+                raise InputError(f"There are no photos in the folder {path} ({', '.join(SUFFIXES)}).")
+        else:
+            check_readable(path)
+            inside = [path]
+        for photo in inside:
+            found.setdefault(os.path.abspath(photo), photo)
+    if not found:
+        raise InputError("No photo is given; name image files or a folder of them.")
+    return sorted(found.values(), key=natural_key)
+
+
+def photos_in(folder: Path) -> list[Path]:
+    """Image files directly in a folder. Raises InputError if the folder cannot be listed."""
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be read ({error.strerror}); check its permissions.") from error
+    return [e for e in entries if e.suffix.lower() in SUFFIXES and not e.name.startswith(".") and os.path.isfile(e)]
+
+
+def natural_key(path: Path) -> tuple[tuple[tuple[int, int, str], ...], str]:
+    """Sorting key that compares runs of digits as numbers and letters without case; the path itself breaks ties."""
+    pieces = re.split(r"([0-9]+)", str(path).casefold())
+    return tuple((0, int(p), "") if p.isascii() and p.isdigit() else (1, 0, p) for p in pieces if p), str(path)
