@@ -1,0 +1,79 @@
+# Every target sets up .venv first: once, and again when pyproject.toml or constraints.txt change.
+#
+#   make demo                 reconstruct the bundled head and print where the result lies
+#   make test                 the tests that take seconds; test-slow and test-gpu are the others
+#   make PYTHON=python3.12    with that Python instead of the newest one found
+#   make PIP_ARGS=...         with more arguments for pip, such as an index of CPU-only torch builds on Linux
+#
+# On Windows, without make:
+#   py -m venv .venv
+#   .venv\Scripts\activate
+#   py -m pip install -e .
+#   bozzetto reconstruct src\bozzetto\assets\demo_head.png --gan heads --preset quick --out results\demo
+
+# Immediate, so that the search runs once; only when no PYTHON is given.
+ifndef PYTHON
+PYTHON := $(shell for p in python3.14 python3.13 python3.12 python3.11 python3.10 python3 python; do \
+	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then echo $$p; break; fi; done)
+endif
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP = $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
+
+# Only data files of these are read: a segmentation network, two sets of perceptual weights. Nothing of them is
+# imported, and what they depend on (jax, OpenCV, torchvision) is neither needed nor installed.
+DATA_ONLY := mediapipe stlpips-pytorch lpips
+
+.PHONY: help venv demo test test-slow test-gpu test-triton check format bench clean
+
+help:
+	@echo "make demo | test | test-slow | test-gpu | test-triton | check | format | bench | clean"
+
+venv: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.10 or newer is needed and none was found."; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { \
+	  echo "This Python cannot put pip into a virtual environment; trying with its own pip."; \
+	  $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install pip; }
+	$(PIP) torch
+	$(PIP) -e '.[dev]'
+	@$(PIP) ai-edge-litert || echo "Note: ai-edge-litert has no build for this system; photos are cut out without it."
+	@for name in $(DATA_ONLY); do $(PIP) --no-deps $$name || \
+	  echo "Note: $$name has no build for this system; what needs it will say so. To try again: rm $(INSTALLED)"; done
+	@touch $@
+
+demo: $(INSTALLED)
+	@$(BIN)/bozzetto reconstruct src/bozzetto/assets/demo_head.png --gan heads --preset quick --out results/demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m "slow and not gpu"
+
+test-gpu: $(INSTALLED)
+	$(BIN)/python -m pytest -m gpu
+
+# The GPU rasteriser by Triton's interpreter, on any Linux machine. Triton comes with CUDA builds of torch alone.
+test-triton: $(INSTALLED)
+	@$(BIN)/python -c 'import triton' 2>/dev/null || $(PIP) triton
+	$(BIN)/python -m pytest tests/geometry/test_rasterise_cuda.py
+
+check: $(INSTALLED)
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+bench: $(INSTALLED)
+	$(BIN)/bozzetto bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
