@@ -37,12 +37,10 @@ class DiscriminatorFeatures:
             wanted = self.features(target)
         return self.between(self.features(composite(predicted, target, mask)), wanted, mask)
 
-    def between(
-        self, found: list[Tensor], wanted: list[Tensor], mask: Float[Tensor, "b 1 h w"]
-    ) -> Float[Tensor, "b"]:
+    def between(self, found: list[Tensor], wanted: list[Tensor], mask: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b"]:
         """The distance when the features are known already."""
         total = torch.zeros(len(mask), dtype=mask.dtype, device=mask.device)
         for a, b in zip(found, wanted, strict=True):
-            pooled = F.adaptive_avg_pool2d(mask, a.shape[-2:])
+            pooled = F.adaptive_avg_pool2d(mask, (a.shape[2], a.shape[3]))
             total = total + masked_mean((a - b).abs().to(mask.dtype), pooled)
         return total

@@ -6,12 +6,13 @@ target first (`composite`): a network with a receptive field would otherwise see
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
 
+@runtime_checkable
 class Perceptual(Protocol):
     """A perceptual distance. `name` is what settings and results call it."""
 
