@@ -13,7 +13,7 @@ def rotation_matrix(angles_rad: Float[Tensor, "b 3"]) -> Float[Tensor, "b 3 3"]:
     """Rz Ry Rx for angles (rx, ry, rz): x turns first. Orthogonal with determinant 1.
 
     In axes x right, y down, z forward: rx > 0 nods the top toward the camera, ry > 0 moves the near side
-    to the right, rz > 0 turns clockwise as seen in the picture.
+    to the left, rz > 0 turns clockwise as seen in the picture.
     """
     cos, sin = angles_rad.cos().unbind(-1), angles_rad.sin().unbind(-1)
     (cx, cy, cz), (sx, sy, sz) = cos, sin
@@ -29,14 +29,14 @@ def _pivot(like: Tensor) -> Tensor:
     return torch.tensor((0.0, 0.0, PIVOT_DEPTH), dtype=like.dtype, device=like.device)
 
 
-def move(points: Float[Tensor, "b n 3"], view: Float[Tensor, "b 6"]) -> Float[Tensor, "b n 3"]:
-    """Carry points from the canonical frame into the view's: R (p - pivot) + pivot + t."""
+def move(points: Float[Tensor, "n p 3"], view: Float[Tensor, "b 6"]) -> Float[Tensor, "b p 3"]:
+    """Carry points from the canonical frame into the view's: R (p - pivot) + pivot + t. n is b or 1."""
     pivot = _pivot(points)
     rotation = rotation_matrix(view[:, :3])
     return (points - pivot) @ rotation.transpose(-1, -2) + pivot + view[:, None, 3:]
 
 
-def move_back(points: Float[Tensor, "b n 3"], view: Float[Tensor, "b 6"]) -> Float[Tensor, "b n 3"]:
+def move_back(points: Float[Tensor, "b p 3"], view: Float[Tensor, "b 6"]) -> Float[Tensor, "b p 3"]:
     """Inverse of `move`: from the view's frame to the canonical one."""
     pivot = _pivot(points)
     rotation = rotation_matrix(view[:, :3])

@@ -33,13 +33,14 @@ def _forward(vertices, faces, size, focal, centre, background, depth, winner):  
         for f in range(faces.shape[0]):
             i0, i1, i2 = faces[f, 0], faces[f, 1], faces[f, 2]
             z0, z1, z2 = uvz[i0, 2], uvz[i1, 2], uvz[i2, 2]
-            if z0 <= 0.0 or z1 <= 0.0 or z2 <= 0.0:
+            # Every test is written so that a vertex that is not a number fails it, as in the reference.
+            if not (z0 > 0.0 and z1 > 0.0 and z2 > 0.0):
                 continue
             u0, v0 = uvz[i0, 0], uvz[i0, 1]
             u1, v1 = uvz[i1, 0], uvz[i1, 1]
             u2, v2 = uvz[i2, 0], uvz[i2, 1]
             area = (u1 - u0) * (v2 - v0) - (v1 - v0) * (u2 - u0)
-            if abs(area) <= MIN_AREA_PX2:
+            if not abs(area) > MIN_AREA_PX2:
                 continue
             # One pixel wider than the box, as in the reference: the edge test decides.
             left = max(min(np.ceil(min(u0, u1, u2)) - 1.0, 1e9), 0.0)
@@ -52,13 +53,13 @@ def _forward(vertices, faces, size, focal, centre, background, depth, winner):  
                 for x in range(int(left), int(right) + 1):
                     u = float(x)
                     w0 = ((u1 - u) * (v2 - v) - (v1 - v) * (u2 - u)) / area
-                    if w0 < -EDGE_TOLERANCE:
+                    if not w0 >= -EDGE_TOLERANCE:
                         continue
                     w1 = ((u2 - u) * (v0 - v) - (v2 - v) * (u0 - u)) / area
-                    if w1 < -EDGE_TOLERANCE:
+                    if not w1 >= -EDGE_TOLERANCE:
                         continue
                     w2 = ((u0 - u) * (v1 - v) - (v0 - v) * (u1 - u)) / area
-                    if w2 < -EDGE_TOLERANCE:
+                    if not w2 >= -EDGE_TOLERANCE:
                         continue
                     z = 1.0 / (w0 * s0 + w1 * s1 + w2 * s2)
                     key = np.int64(np.rint(z * DEPTH_STEPS)) * np.int64(4294967296) + np.int64(f)

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -34,6 +34,7 @@ class Event:
     seconds: float  # this iteration took
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """Hears of every iteration, and decides when the state is worth keeping."""
 

@@ -67,5 +67,5 @@ def make_networks(
     )
     for _, net in nets:
         initialise(net, generator)
-        net.to(device=device, memory_format=torch.channels_last)
+        net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return nets
