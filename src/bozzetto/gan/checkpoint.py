@@ -100,8 +100,8 @@ def save_safetensors(
     try:
         save_file({k: v.detach().cpu().to(dtype).contiguous() for k, v in tensors.items()}, temporary, metadata)
         os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"The generator cannot be written to {path} ({error.strerror}).") from None
+    except (SafetensorError, OSError) as error:
+        raise OutputError(f"The generator cannot be written to {path} ({error}).") from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -79,7 +79,6 @@ class FrozenStyledConv(_Constants):
     def __init__(self, layer: StyledConv, dtype: torch.dtype) -> None:
         super().__init__()
         self.up = layer.up
-        self.dtype = dtype
         self.style = FrozenLinear(layer.style)
         weight = layer.weight * layer.gain
         self.keep("weight_squared", weight.square().sum(dim=(2, 3)).t())
@@ -118,9 +117,8 @@ class FrozenToRgb(_Constants):
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, layer: ToRgb, dtype: torch.dtype) -> None:
+    def __init__(self, layer: ToRgb) -> None:
         super().__init__()
-        self.dtype = dtype
         self.style = FrozenLinear(layer.style)
         self.keep("weight", layer.weight[:, :, 0, 0] * layer.gain)
         self.keep("bias", layer.bias[:, None, None])
@@ -128,9 +126,9 @@ class FrozenToRgb(_Constants):
     def forward(self, x: Scaled, w: Float[Tensor, "b d"]) -> Float[Tensor, "b 3 h w"]:
         b, _, height, width = x[0].shape
         scale = self.style(w) if x[1] is None else self.style(w) * x[1]
-        matrix = (self.weight * scale[:, None, :]).to(self.dtype)  # [b, 3, cin]
+        matrix = (self.weight * scale[:, None, :]).to(x[0].dtype)  # [b, 3, cin]
         rgb = torch.bmm(x[0].permute(0, 2, 3, 1).flatten(1, 2), matrix.transpose(1, 2))
-        return rgb.float().view(b, height, width, 3).permute(0, 3, 1, 2) + self.bias
+        return rgb.to(self.bias.dtype).view(b, height, width, 3).permute(0, 3, 1, 2) + self.bias
 
 
 class FrozenSynthesis(_Constants):
@@ -145,7 +143,7 @@ class FrozenSynthesis(_Constants):
         self.keep("const", synthesis.const[None].to(dtype))
         self.keep("up_rgb", ops.blur_kernel(4.0).expand(3, 1, 4, 4))
         self.layers = nn.ModuleList(FrozenStyledConv(layer, dtype) for layer in synthesis.layers)  # type: ignore[arg-type]
-        self.to_rgb = nn.ModuleDict({k: FrozenToRgb(v, dtype) for k, v in synthesis.to_rgb.items()})  # type: ignore[arg-type]
+        self.to_rgb = nn.ModuleDict({k: FrozenToRgb(v) for k, v in synthesis.to_rgb.items()})  # type: ignore[arg-type]
         self.residual = _Constants()
         for size, kernel in synthesis.residual.items():
             self.residual.keep(f"_{size}", (kernel / math.sqrt(kernel.shape[1])).to(dtype))
@@ -196,7 +194,7 @@ class FrozenConv(_Constants):
     def forward(self, x: Float[Tensor, "b cin h w"]) -> Float[Tensor, "b cout h2 w2"]:
         channels = x.shape[1]
         if self.down and self.k == 1:  # filter only where the 1x1 convolution will look
-            half = F.conv2d(x.float(), self.blur, stride=2, padding=1, groups=channels)
+            half = F.conv2d(x.to(self.blur.dtype), self.blur, stride=2, padding=1, groups=channels)
             x = F.conv2d(half.to(x.dtype), self.weight)
         elif self.down:
             x = F.conv2d(F.conv2d(x, self.blur, padding=2, groups=channels), self.weight, self.bias, stride=2)
@@ -210,7 +208,7 @@ class FrozenDiscriminator(_Constants):
 
     def __init__(self, net: Discriminator, precision: Precision = "fp32") -> None:
         super().__init__()
-        dtype = self.dtype = DTYPES[precision]
+        dtype = DTYPES[precision]
         self.arch = net.arch
         self.from_rgb = nn.ModuleDict({k: FrozenConv(v, dtype) for k, v in net.from_rgb.items()})  # type: ignore[arg-type]
         gain = math.sqrt(0.5) if net.arch == "resnet" else 1.0
@@ -223,8 +221,9 @@ class FrozenDiscriminator(_Constants):
         )
 
     def features(self, image: Float[Tensor, "b 3 s s"], count: int) -> list[Float[Tensor, "b _ _ _"]]:
-        """Input of the first block and the outputs of the first `count` blocks, in float32."""
-        image = image.to(self.dtype, memory_format=torch.channels_last)
+        """Input of the first block and the outputs of the first `count` blocks, in the image's own precision."""
+        precise = image.dtype
+        image = image.to(self.from_rgb[str(image.shape[-1])].weight.dtype, memory_format=torch.channels_last)  # type: ignore[arg-type]
         x = self.from_rgb[str(image.shape[-1])](image)
         taps = [x]
         for i in range(count):
@@ -236,4 +235,4 @@ class FrozenDiscriminator(_Constants):
                 out = out + self.from_rgb[str(image.shape[-1])](image)
             x = out
             taps.append(x)
-        return [tap.float() for tap in taps]
+        return [tap.to(precise) for tap in taps]
