@@ -135,7 +135,7 @@ def _spec_from(facts: Mapping[str, str], path: Path) -> StyleGan2Spec:
         w_dim, layers = int(facts["style_dim"]), int(facts["n_mlp"])
         z_dim = int(facts.get("z_dim", w_dim))
         resolution = max(channels)
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         raise CheckpointError(
             f"The file {path.name} does not state its channels, style_dim and n_mlp in a form that can be read."
         ) from None
