@@ -1,4 +1,4 @@
-"""The CPU rasteriser compiled by numba: same signature and results as `rasterise.rasterise_depth`, forward and backward.
+"""The CPU rasteriser compiled by numba: signature and results of `rasterise.rasterise_depth`, forward and backward.
 
 One pass over the triangles with a z-buffer, and one pass over the pixels for the gradient of
 z = (m . p0) / (m . r), with m = (p1 - p0) x (p2 - p0):  dz/dm = (p0 - z r) / (m . r),  dz/dp0 = m / (m . r) + ...
@@ -18,8 +18,11 @@ from bozzetto.geometry.rasterise import DEPTH_STEPS, EDGE_TOLERANCE, MIN_AREA_PX
 from bozzetto.types import Camera
 
 
+# The reference's constants come in as arguments: numba's cache on disk notices changes of this file alone.
 @numba.njit(cache=True, nogil=True)
-def _forward(vertices, faces, size, focal, centre, background, depth, winner):  # type: ignore[no-untyped-def]
+def _forward(  # type: ignore[no-untyped-def]
+    vertices, faces, size, focal, centre, background, tolerance, min_area, depth_steps, depth, winner
+):
     far_key = np.iinfo(np.int64).max
     best = np.empty((size, size), dtype=np.int64)
     uvz = np.empty((vertices.shape[1], 3), dtype=np.float64)
@@ -40,7 +43,7 @@ def _forward(vertices, faces, size, focal, centre, background, depth, winner):  
             u1, v1 = uvz[i1, 0], uvz[i1, 1]
             u2, v2 = uvz[i2, 0], uvz[i2, 1]
             area = (u1 - u0) * (v2 - v0) - (v1 - v0) * (u2 - u0)
-            if not abs(area) > MIN_AREA_PX2:
+            if not abs(area) > min_area:
                 continue
             # One pixel wider than the box, as in the reference: the edge test decides.
             left = max(min(np.ceil(min(u0, u1, u2)) - 1.0, 1e9), 0.0)
@@ -53,16 +56,16 @@ def _forward(vertices, faces, size, focal, centre, background, depth, winner):  
                 for x in range(int(left), int(right) + 1):
                     u = float(x)
                     w0 = ((u1 - u) * (v2 - v) - (v1 - v) * (u2 - u)) / area
-                    if not w0 >= -EDGE_TOLERANCE:
+                    if not w0 >= -tolerance:
                         continue
                     w1 = ((u2 - u) * (v0 - v) - (v2 - v) * (u0 - u)) / area
-                    if not w1 >= -EDGE_TOLERANCE:
+                    if not w1 >= -tolerance:
                         continue
                     w2 = ((u0 - u) * (v1 - v) - (v0 - v) * (u1 - u)) / area
-                    if not w2 >= -EDGE_TOLERANCE:
+                    if not w2 >= -tolerance:
                         continue
                     z = 1.0 / (w0 * s0 + w1 * s1 + w2 * s2)
-                    key = np.int64(np.rint(z * DEPTH_STEPS)) * np.int64(4294967296) + np.int64(f)
+                    key = np.int64(np.rint(z * depth_steps)) * np.int64(4294967296) + np.int64(f)
                     if key < best[y, x]:
                         best[y, x] = key
         for y in range(size):
@@ -138,6 +141,9 @@ class _RasteriseDepth(torch.autograd.Function):
             camera.focal_px,
             camera.centre_px,
             background,
+            EDGE_TOLERANCE,
+            MIN_AREA_PX2,
+            DEPTH_STEPS,
             depth.numpy(),
             winner.numpy(),
         )
