@@ -48,7 +48,7 @@ class ProjectConfig:
 
     tail_layers: int = 2  # mapping layers that an offset passes through: 2, 8 for synthetic faces (Pan)
     relative: bool = True  # subtract the offset of G(w) itself (Pan, faces and cats)
-    collect: Literal["redraw", "last"] = "redraw"  # redraw: Pan renders and projects anew; last: Rep keeps the last batch
+    collect: Literal["redraw", "last"] = "redraw"  # Pan renders and projects anew; Rep keeps the last batch
     collect_batches: int = 100  # batches of Np that "redraw" keeps
 
 

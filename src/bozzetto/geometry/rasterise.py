@@ -17,8 +17,9 @@ from bozzetto.geometry.camera import project, rays
 from bozzetto.types import Camera
 
 # A pixel centre this far outside an edge (relative to the triangle's area) still counts: at the identity view every
-# pixel centre lies exactly on a vertex, and rounding must not open holes there.
-EDGE_TOLERANCE = 1e-6
+# pixel centre lies exactly on a vertex, and rounding must not open holes there (in float32 a vertex is off by some
+# 1e-5 pixels).
+EDGE_TOLERANCE = 1e-4
 MIN_AREA_PX2 = 1e-9  # thinner triangles are edge-on and see no pixel
 # Depths are compared in steps of 2^-24 scene units and then by face index, so that pixels on a shared edge have the
 # same winner in every implementation.

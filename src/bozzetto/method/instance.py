@@ -110,9 +110,7 @@ def fit(problem: Problem, state: FitState, watcher: Watcher | None = None) -> Ne
             if stop:
                 state.iteration = phase.iterations
             seconds = time.perf_counter() - start
-            watcher.on_iteration(
-                Event(phase, state.iteration, before + state.iteration, total, values, seconds)
-            )
+            watcher.on_iteration(Event(phase, state.iteration, before + state.iteration, total, values, seconds))
             if state.iteration < phase.iterations:
                 watcher.on_state(state)
         state.phase, state.iteration, state.optimiser = state.phase + 1, 0, None

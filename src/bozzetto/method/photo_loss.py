@@ -40,9 +40,7 @@ class Lit:
     shading: Float[Tensor, "b 1 s s"]
 
 
-def light_up(
-    shape: Shape, view: Float[Tensor, "b 6"], light: Float[Tensor, "b 4"], problem: Problem
-) -> Lit:
+def light_up(shape: Shape, view: Float[Tensor, "b 6"], light: Float[Tensor, "b 4"], problem: Problem) -> Lit:
     """Shape, view and light (one each) to shading and sampling grid."""
     sight = look(shape.depth, view, problem.camera, problem.depth_range, problem.config.compute.rasteriser)
     diffuse = shade.diffuse(shape.normal, light)

@@ -49,9 +49,7 @@ class Networks:
             net.requires_grad_(name in chosen)
 
 
-def make_networks(
-    size: int, w_dim: int, generator: torch.Generator, device: torch.device | str = "cpu"
-) -> Networks:
+def make_networks(size: int, w_dim: int, generator: torch.Generator, device: torch.device | str = "cpu") -> Networks:
     """Fresh networks, a function of the generator's state alone. Drawn on CPU, so that a seed means the same anywhere.
 
     Args:
