@@ -35,6 +35,12 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
+from bozzetto.gan import Gan, GanInfo  # noqa: E402
+from bozzetto.gan.discriminator import Discriminator  # noqa: E402
+from bozzetto.gan.initialise import initialise  # noqa: E402
+from bozzetto.gan.spec import StyleGan2Spec  # noqa: E402
+from bozzetto.gan.stylegan2 import Generator  # noqa: E402
+
 torch.set_num_threads(1)  # sums in one order, whatever the machine
 
 
@@ -43,3 +49,19 @@ def _same_global_seeds() -> None:
     """Nothing in the package draws from the global generators; tests that do get the same numbers every time."""
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002
+
+
+@pytest.fixture(scope="session")
+def random_gan() -> Gan:
+    """A StyleGAN2 of 16 px with random weights, every one of them at work, and pictures within [-1, 1]."""
+    spec = StyleGan2Spec(16, {4: 12, 8: 10, 16: 8}, z_dim=8, w_dim=8, num_mapping_layers=4)
+    rng = torch.Generator().manual_seed(0)
+    nets = Generator(spec), Discriminator(spec)
+    for net in nets:
+        initialise(net, rng)
+        for name, parameter in net.named_parameters():
+            if name.endswith(("bias", "noise_strength")):
+                parameter.data += 0.2 * torch.randn(parameter.shape, generator=rng)
+    for layer in nets[0].synthesis.to_rgb.values():
+        layer.weight.data *= 0.15
+    return Gan(*nets, GanInfo("random", "stylegan2", 16, 8, 8, spec.num_ws, 4, "MIT", "", "noise"))

@@ -31,5 +31,6 @@ class Perceptual(Protocol):
 def composite(
     predicted: Float[Tensor, "b 3 h w"], target: Float[Tensor, "b 3 h w"], mask: Float[Tensor, "b 1 h w"]
 ) -> Float[Tensor, "b 3 h w"]:
-    """The prediction inside the mask, the target outside."""
+    """The prediction inside the mask, the target outside; no gradient reaches the target."""
+    target = target.detach()
     return target + (predicted - target) * mask
