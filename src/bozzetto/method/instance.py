@@ -93,9 +93,11 @@ def fit(problem: Problem, state: FitState, watcher: Watcher | None = None) -> Ne
         state.nets.train_only(MOVES[phase.kind])
         optim = problem.config.optim
         parameters = state.nets.parameters(MOVES[phase.kind])
+        lr = optim.prior_lr if phase.kind == "prior" else optim.lr
         if parameters and state.optimiser is None:
-            lr = optim.prior_lr if phase.kind == "prior" else optim.lr
             state.optimiser = make_optimiser(parameters, optim, lr, problem.config.compute.fused_adam)
+        elif state.optimiser is not None:  # a restored one does not know which phase it is in
+            state.optimiser.param_groups[0]["lr"] = lr
         while state.iteration < phase.iterations:
             start = time.perf_counter()
             terms = compute()

@@ -24,8 +24,8 @@ class FitState:
     collected: list[Tensor] = field(default_factory=list)  # each [b * Np, 3, S, S], [0, 1]
 
     def tensors(self) -> dict[str, Tensor]:
-        """The whole state under flat names, for a file without code (safetensors)."""
-        out = {f"nets.{key}": t.detach().cpu().contiguous() for key, t in self.nets.state().items()}
+        """The whole state under flat names, for a file without code (safetensors). Training on does not change it."""
+        out = {f"nets.{key}": _copy(t) for key, t in self.nets.state().items()}
         out["rng"] = self.generator.get_state()
         out["position"] = torch.tensor([self.phase, self.iteration, len(self.collected)])
         for i, batch in enumerate(self.collected):
@@ -33,7 +33,7 @@ class FitState:
         if self.optimiser is not None:
             for i, moments in self.optimiser.state_dict()["state"].items():
                 for key, value in moments.items():
-                    out[f"adam.{i}.{key}"] = torch.as_tensor(value).cpu().contiguous()
+                    out[f"adam.{i}.{key}"] = _copy(torch.as_tensor(value))
         return out
 
     def restore(self, tensors: dict[str, Tensor], moves: tuple[str, ...], optim: OptimConfig, fused: bool) -> None:
@@ -48,10 +48,16 @@ class FitState:
             self.optimiser = make_optimiser(self.nets.parameters(moves), optim, optim.lr, fused)
             for i, parameter in enumerate(self.nets.parameters(moves)):
                 self.optimiser.state[parameter] = {
-                    "step": adam[f"adam.{i}.step"],
+                    # Where Adam itself keeps it: the fused one beside the parameter, the other on the CPU.
+                    "step": adam[f"adam.{i}.step"].to(parameter.device if fused else "cpu"),
                     "exp_avg": _like(adam[f"adam.{i}.exp_avg"], parameter),
                     "exp_avg_sq": _like(adam[f"adam.{i}.exp_avg_sq"], parameter),
                 }
+
+
+def _copy(value: Tensor) -> Tensor:
+    """A contiguous copy on the CPU, also where the value is both already."""
+    return torch.empty(value.shape, dtype=value.dtype).copy_(value.detach())
 
 
 def _like(value: Tensor, parameter: Tensor) -> Tensor:

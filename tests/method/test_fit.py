@@ -1,0 +1,194 @@
+"""The loop: what moves when, the same again, and going on where it stopped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from watchers import Boundaries, Enough, Recorder, Twin, differing
+
+from bozzetto.config import ComputeConfig, FitConfig, OptimConfig, PriorConfig, ProjectConfig, Stage
+from bozzetto.errors import FitError
+from bozzetto.method.instance import MOVES, fit, moves_at, new_state
+from bozzetto.method.problem import Problem
+from bozzetto.method.schedule import phases
+from bozzetto.method.state import FitState
+
+MakeProblem = Callable[..., Problem]
+
+
+def run(problem: Problem, seed: int = 0) -> tuple[dict[str, Tensor], Recorder]:
+    recorder, state = Recorder(), new_state(problem, seed)
+    fit(problem, state, recorder)
+    return state.tensors(), recorder
+
+
+def with_compute(problem: Problem, **changes: object) -> Problem:
+    return replace(problem, config=replace(problem.config, compute=ComputeConfig(**changes)))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def problem(make_problem: MakeProblem) -> Problem:
+    return make_problem()
+
+
+Finished = tuple[dict[str, Tensor], Boundaries]
+
+
+@pytest.fixture(scope="module")
+def finished(problem: Problem) -> Finished:
+    """The state at the end of a fit, and what was seen on the way."""
+    state = new_state(problem, 0)
+    watcher = Boundaries(state)
+    fit(problem, state, watcher)
+    return state.tensors(), watcher
+
+
+def test_every_phase_changes_its_own_networks_and_no_others(problem: Problem, finished: Finished) -> None:
+    expected = {
+        "prior": {"depth"},
+        "albedo": {"albedo"},
+        "project": {"offset"},
+        "collect": set(),
+        "factorise": {"view", "light", "depth", "albedo"},
+    }
+    assert {kind: set(names) for kind, names in MOVES.items()} == expected
+    rows = phases(problem.config, with_prior=True)
+    assert len(finished[1].changed) == len(rows) == 9
+    for row, changed in zip(rows, finished[1].changed, strict=True):
+        # Bit for bit no other tensor, and each of these.
+        assert changed == {key for key in finished[1].before if key.split(".")[0] in expected[row.kind]}, row
+
+
+@pytest.mark.parametrize("photos", [1, 2])
+def test_computing_fixed_things_once_changes_nothing(make_problem: MakeProblem, photos: int) -> None:
+    problem = make_problem(photos)
+    plain, _ = run(with_compute(problem, reuse=False))
+    quick, _ = run(with_compute(problem, reuse=True))
+    assert not differing(plain, quick)
+
+
+def test_the_same_seed_gives_the_same_fit_and_another_another(
+    make_problem: MakeProblem, problem: Problem, finished: Finished
+) -> None:
+    torch.rand(17)  # the global generator is nobody's business
+    assert not differing(finished[0], run(problem, seed=0)[0])
+    short = make_problem(config=FitConfig(stages=(Stage(1, 1, 0, samples=2),), prior=PriorConfig(iterations=1)))
+    one, other = (run(short, seed)[0] for seed in (0, 5))
+    assert {key for key in other if key.startswith("nets.") and other[key].ndim == 4} <= differing(one, other)
+
+
+@pytest.mark.parametrize(("fused", "collect"), [(True, "redraw"), (False, "last")])
+def test_interrupted_after_any_iteration_and_resumed_is_uninterrupted(
+    make_problem: MakeProblem, fused: bool, collect: str
+) -> None:
+    """Step by step, inside phases and between them, the random generator, Adam's moments and the samples included."""
+    problem = with_compute(make_problem(), fused_adam=fused)
+    project = replace(problem.config.project, collect=collect)  # type: ignore[arg-type]
+    problem = replace(problem, config=replace(problem.config, project=project))
+    state = new_state(problem, 0)
+    twin = Twin(problem, state)
+    fit(problem, state, twin)
+    rows = phases(problem.config, with_prior=True)
+    assert len(twin.positions) == sum(row.iterations for row in rows)
+    assert twin.positions[-1] == (len(rows), 0)
+
+
+def test_a_file_of_a_stopped_fit_leads_to_the_same_end(problem: Problem, finished: Finished, tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+
+    class Stopper(Recorder):
+        def on_state(self, state: FitState) -> None:
+            if (state.phase, state.iteration) == (2, 1):
+                save_file(state.tensors(), path)
+                raise Enough
+
+    with pytest.raises(Enough):
+        fit(problem, new_state(problem, 0), Stopper())
+    state = new_state(problem, 1)
+    state.restore(load_file(path), moves_at(problem, 2), problem.config.optim, True)
+    fit(problem, state)
+    assert not differing(state.tensors(), finished[0])
+
+
+def test_a_state_taken_does_not_change_when_the_fit_goes_on(finished: Finished) -> None:
+    assert len(finished[1].kept) == 2
+    for saved, copied in finished[1].kept:
+        assert not differing(saved, copied)
+
+
+def test_events_count_to_the_end(problem: Problem, finished: Finished) -> None:
+    recorder = finished[1]
+    total = sum(row.iterations for row in phases(problem.config, with_prior=True))
+    assert [event.done for event in recorder.events] == list(range(1, total + 1))
+    assert {event.total for event in recorder.events} == {total}
+    for event in recorder.events:
+        assert 1 <= event.iteration <= event.phase.iterations
+        terms = {name: value for name, value in event.terms.items() if name != "total"}
+        if event.phase.kind == "collect":
+            assert not event.terms
+        elif event.phase.kind != "prior":
+            assert event.terms["total"] == pytest.approx(sum(terms.values()), rel=1e-5)
+
+
+def test_losses_of_every_step_go_down(make_problem: MakeProblem) -> None:
+    config = FitConfig(
+        stages=(Stage(12, 12, 12, samples=2),),
+        optim=OptimConfig(lr=1e-3, prior_lr=1e-3),
+        project=ProjectConfig(collect_batches=1),
+        prior=PriorConfig(iterations=12),
+    )
+    _, recorder = run(make_problem(config=config))
+    for kind in ("prior", "albedo", "project", "factorise"):
+        losses = [event.terms["total"] for event in recorder.events if event.phase.kind == kind]
+        assert sum(losses[-3:]) < sum(losses[:3]), kind
+
+
+def test_the_prior_stops_on_its_threshold(make_problem: MakeProblem) -> None:
+    config = FitConfig(stages=(), optim=OptimConfig(prior_lr=1e-3), prior=PriorConfig(iterations=16, threshold=0.0))
+    _, full = run(make_problem(config=config))
+    errors = [event.terms["prior"] for event in full.events]
+    assert len(errors) == 16
+    threshold = sorted(errors)[8]
+    first_below = next(i for i, error in enumerate(errors) if error < threshold)
+    assert 0 < first_below < 15
+    config = replace(config, prior=replace(config.prior, threshold=threshold))
+    _, recorder = run(make_problem(config=config))
+    assert [event.terms["prior"] for event in recorder.events] == errors[: first_below + 1]
+    assert recorder.positions[-1] == (1, 0)
+
+
+def test_without_a_prior_there_is_no_step_0(make_problem: MakeProblem) -> None:
+    problem = make_problem(prior=None, config=FitConfig(stages=(Stage(1, 0, 0),)))
+    _, recorder = run(problem)
+    assert [event.phase.kind for event in recorder.events] == ["albedo"]
+    assert moves_at(problem, 0) == ("albedo",)
+    assert moves_at(problem, 1000) == ()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops_the_fit_and_says_where(problem: Problem, value: float) -> None:
+    healthy = problem
+    with pytest.raises(FitError, match=r"stage 1 project, iteration 1"):
+        run(replace(healthy, latent=torch.full_like(healthy.latent, value)))
+    with pytest.raises(FitError, match=r"in prior, iteration 1"):
+        run(replace(healthy, prior=torch.full_like(healthy.photo[:, :1], value)))
+
+
+@pytest.mark.parametrize("phase", range(1, 5))
+def test_networks_that_burst_stop_the_fit_and_not_the_program(problem: Problem, phase: int) -> None:
+    """A depth that is no number goes through mesh, rasteriser and warp before any loss sees it."""
+    state = new_state(problem, 0)
+    for parameter in state.nets.parameters(("depth",)):
+        parameter.data.fill_(math.nan)
+    state.phase = phase
+    if phases(problem.config, with_prior=True)[phase].kind == "factorise":
+        state.collected = [torch.zeros(2, 3, 16, 16)]
+    with pytest.raises(FitError):
+        fit(problem, state)
