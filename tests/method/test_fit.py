@@ -15,7 +15,7 @@ from watchers import Boundaries, Enough, Recorder, Twin, differing
 
 from bozzetto.config import ComputeConfig, FitConfig, OptimConfig, PriorConfig, ProjectConfig, Stage
 from bozzetto.errors import FitError
-from bozzetto.method.instance import MOVES, fit, moves_at, new_state
+from bozzetto.method.instance import fit, moves_at, new_state
 from bozzetto.method.problem import Problem
 from bozzetto.method.schedule import phases
 from bozzetto.method.state import FitState
@@ -58,8 +58,8 @@ def test_every_phase_changes_its_own_networks_and_no_others(problem: Problem, fi
         "collect": set(),
         "factorise": {"view", "light", "depth", "albedo"},
     }
-    assert {kind: set(names) for kind, names in MOVES.items()} == expected
     rows = phases(problem.config, with_prior=True)
+    assert [set(moves_at(problem, i)) for i in range(len(rows))] == [expected[row.kind] for row in rows]
     assert len(finished[1].changed) == len(rows) == 9
     for row, changed in zip(rows, finished[1].changed, strict=True):
         # Bit for bit no other tensor, and each of these.
@@ -84,13 +84,15 @@ def test_the_same_seed_gives_the_same_fit_and_another_another(
     assert {key for key in other if key.startswith("nets.") and other[key].ndim == 4} <= differing(one, other)
 
 
-@pytest.mark.parametrize(("fused", "collect"), [(True, "redraw"), (False, "last")])
+@pytest.mark.parametrize(
+    ("fused", "changes"), [(True, {"collect": "redraw"}), (False, {"collect": "last"}), (True, {"teach": True})]
+)
 def test_interrupted_after_any_iteration_and_resumed_is_uninterrupted(
-    make_problem: MakeProblem, fused: bool, collect: str
+    make_problem: MakeProblem, fused: bool, changes: dict[str, object]
 ) -> None:
     """Step by step, inside phases and between them, the random generator, Adam's moments and the samples included."""
     problem = with_compute(make_problem(), fused_adam=fused)
-    project = replace(problem.config.project, collect=collect)  # type: ignore[arg-type]
+    project = replace(problem.config.project, **changes)  # type: ignore[arg-type]
     problem = replace(problem, config=replace(problem.config, project=project))
     state = new_state(problem, 0)
     twin = Twin(problem, state)
