@@ -1,0 +1,84 @@
+"""`bozzetto COMMAND ...`: finds the command's module, and turns errors into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from bozzetto.cli.complain import complain
+from bozzetto.errors import BozzettoError
+
+# Command -> module of this package with `run(arguments) -> exit code`, and what the overview says of it.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "reconstruct": ("reconstruct", "photos to result folders: a textured object that can be turned and relit"),
+    "export": ("export", "draw the pictures, meshes and films of a result again"),
+    "invert": ("invert", "find a photo's latent"),
+    "gan inspect": ("gan", "say what a generator file holds"),
+    "gan sample": ("gan", "pictures that a generator makes"),
+    "estimate-views": ("estimate_views", "measure views and lights of finished results"),
+    "bench make-heads": ("bench", "render heads with true depth"),
+    "bench steps": ("bench", "time every step against its plain form"),
+    "bench heads": ("bench", "score reconstructions of rendered heads"),
+    "doctor": ("doctor", "say what is installed and what works"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code."""
+    sys.exit(execute(sys.argv[1:] if argv is None else argv))
+
+
+def execute(argv: Sequence[str]) -> int:
+    """Run one command; returns its exit code: 0, the error's, or 130 after Ctrl-C."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
+    try:
+        return _dispatch(list(argv))
+    except BozzettoError as error:
+        complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt as interrupt:
+        complain(str(interrupt) or "Stopped.")
+        return getattr(interrupt, "exit_code", 130)
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except MemoryError:
+        complain("The memory is not enough; use fewer --samples or a smaller generator.")
+        return 1
+    except RuntimeError as error:
+        if "out of memory" in str(error) or "can't allocate memory" in str(error):
+            complain("The memory is not enough; use fewer --samples or a smaller generator.")
+            return 1
+        raise
+
+
+def _dispatch(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help"):
+        sys.stdout.write(_overview())
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        from bozzetto import __version__
+
+        sys.stdout.write(f"bozzetto {__version__}\n")
+        return 0
+    for words in (2, 1):
+        name = " ".join(argv[:words])
+        if name in COMMANDS:
+            module = importlib.import_module(f"bozzetto.cli.{COMMANDS[name][0]}")
+            return module.COMMANDS[name](argv[words:])
+    group = [name for name in COMMANDS if name.split()[0] == argv[0]]
+    if group:
+        complain(f"'{argv[0]}' needs one more word: {', '.join(name.split()[1] for name in group)}.")
+    else:
+        names = ", ".join(dict.fromkeys(name.split()[0] for name in COMMANDS))
+        complain(f"There is no command '{argv[0]}'; choose one of {names}.")
+    return 2
+
+
+def _overview() -> str:
+    width = max(len(name) for name in COMMANDS)
+    rows = "".join(f"  {name:<{width}}  {text}\n" for name, (_, text) in COMMANDS.items())
+    return f"usage: bozzetto COMMAND [arguments]\n\n{rows}\n`bozzetto COMMAND --help` tells a command's flags.\n"

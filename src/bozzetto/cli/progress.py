@@ -1,0 +1,110 @@
+"""The progress of a run on stderr: a bar where there is a terminal, a line a phase where there is none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from bozzetto.method.instance import Event
+from bozzetto.method.schedule import Phase
+
+# Time of an iteration relative to the others, until a kind's own is known (64 px, Np 8, mirror branch on).
+WEIGHTS = {"prior": 1.0, "albedo": 1.5, "project": 3.0, "collect": 1.0, "factorise": 6.0}
+SHOWN_TERMS = 5
+
+
+class TimeLeft:
+    """Seconds to the end, from the mean time of each kind of phase so far."""
+
+    def __init__(self, phases: Sequence[Phase]) -> None:
+        self.phases = list(phases)
+        self.ends = [sum(p.iterations for p in self.phases[: i + 1]) for i in range(len(self.phases))]
+        self.spent: dict[str, float] = {}
+        self.count: dict[str, int] = {}
+
+    def add(self, event: Event) -> None:
+        kind = event.phase.kind
+        self.spent[kind] = self.spent.get(kind, 0.0) + event.seconds
+        self.count[kind] = self.count.get(kind, 0) + 1
+
+    def mean(self, kind: str) -> float:
+        """Seconds of an iteration: measured, or guessed from the kinds that are known."""
+        if kind in self.count:
+            return self.spent[kind] / self.count[kind]
+        known = sum(WEIGHTS[k] * n for k, n in self.count.items())
+        return WEIGHTS[kind] * sum(self.spent.values()) / known if known else 0.0
+
+    def seconds(self, done: int) -> float:
+        left = 0.0
+        for phase, end in zip(self.phases, self.ends, strict=True):
+            left += max(0, min(phase.iterations, end - done)) * self.mean(phase.kind)
+        return left
+
+
+class Shown:
+    """A `keep.Progress` for people; use it in a `with` block."""
+
+    def __init__(self, phases: Sequence[Phase], title: str = "", console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self.title = title
+        self.left = TimeLeft(phases)
+        self.live = self.console.is_terminal
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn())
+        self.bar = Bar(*columns, TextColumn("{task.fields[tail]}"), console=self.console, transient=True)
+        self.task = self.bar.add_task(title, total=None, tail="")
+        self.start = time.monotonic()
+        self.phase: Phase | None = None
+
+    def __enter__(self) -> Shown:
+        if self.live:
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live:
+            self.bar.stop()
+
+    def on_note(self, text: str) -> None:
+        self._line(f"Note: {text}")
+
+    def on_inversion(self, done: int, total: int, terms: Mapping[str, float]) -> None:
+        if self.live:
+            self.bar.update(
+                self.task, description=f"{self.title} latent", completed=done, total=total, tail=told(terms)
+            )
+        elif done == total:
+            self._line(f"latent: {told(terms)}")
+
+    def on_iteration(self, event: Event) -> None:
+        self.left.add(event)
+        phase = event.phase
+        if self.live:
+            tail = f"{told(event.terms)}  {clock(self.left.seconds(event.done))} left"
+            name = f"{self.title} {phase.title}"
+            self.bar.update(self.task, description=name, completed=event.iteration, total=phase.iterations, tail=tail)
+        if event.iteration == phase.iterations:
+            spent, left = clock(time.monotonic() - self.start), clock(self.left.seconds(event.done))
+            terms = f"  {told(event.terms)}" if event.terms else ""
+            self._line(f"{phase.title}{terms}  ({spent}, {left} left)")
+
+    def _line(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def told(terms: Mapping[str, float]) -> str:
+    """Losses in a few words."""
+    return " ".join(f"{name} {value:.4g}" for name, value in list(terms.items())[:SHOWN_TERMS])
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds."""
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"

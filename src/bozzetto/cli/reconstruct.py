@@ -1,0 +1,145 @@
+"""`bozzetto reconstruct PHOTO|FOLDER...`"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from bozzetto.batch import name_folders, reconstruct_each
+from bozzetto.bench.truth import read_truth
+from bozzetto.cli.complain import complain
+from bozzetto.cli.dry_run import describe
+from bozzetto.cli.parse import parse, scan
+from bozzetto.cli.progress import Shown
+from bozzetto.cli.settings import Schedule, fit_config, settings_class
+from bozzetto.config import FitConfig
+from bozzetto.errors import InputError
+from bozzetto.export.formats import DEFAULT_FORMATS
+from bozzetto.inputs import find_device, find_gan, read_scenes
+from bozzetto.method.schedule import phases
+from bozzetto.photo import list_photos
+from bozzetto.pipeline import Plan, plan, run
+from bozzetto.presets import find_preset
+from bozzetto.results import Reconstruction
+from bozzetto.segment.registry import NAMES
+
+RESULTS = Path("results")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    photos: tyro.conf.Positional[tuple[Path, ...]] = ()  # image files, or folders of them
+    gan: str = "heads"  # a built-in generator's name, or a file
+    latent: Path | None = None  # the photo's w (.safetensors, .npy, .pt); found by inversion if not given
+    mask: str = "auto"  # auto, none, alpha, another segmenter's name, or an image file that is white on the object
+    prior: str | None = None  # shape that the fit starts from, instead of the preset's
+    preset: str = "quick"  # schedule and weights; all flags below show this preset's values
+    seed: int = 0
+    device: str = "auto"  # auto, cpu or cuda
+    category: str | None = None  # what the photos show, instead of what the generator's file says
+    scenes: Path | None = None  # views and lights measured by `bozzetto estimate-views`
+    out: Path | None = None  # one photo: its result folder (results/NAME); several: the folder of these
+    resume: bool = False  # go on where an interrupted run stopped
+    overwrite: bool = False  # start over in spite of a finished or unfinished result
+    dry_run: bool = False  # say what would be done and write nothing
+    truth: Path | None = None  # head file (.npz) with the photo's true depth, to score the result against
+    formats: tuple[str, ...] = DEFAULT_FORMATS  # what to draw into the result folder
+    schedule: tyro.conf.FlagConversionOff[Annotated[Schedule, tyro.conf.arg(name="")]] = field(default_factory=Schedule)
+
+
+def parse_all(argv: Sequence[str]) -> tuple[Arguments, Any, FitConfig]:
+    """The arguments, the settings and the preset they start from."""
+    preset = find_preset(scan(argv, "--preset") or "quick")
+    settings = settings_class(preset)
+    nameless = tyro.conf.arg(name="")
+    annotated: Any = Annotated  # types that are known at run time alone
+    spelled_out: Any = tyro.conf.FlagConversionOff  # --reuse False instead of --no-reuse
+    rows = [
+        ("arguments", Annotated[Arguments, nameless], field(default=Arguments())),
+        ("settings", spelled_out[annotated[settings, nameless]], field(default=settings())),
+    ]
+    kind: Any = dataclasses.make_dataclass("Reconstruct", rows, frozen=True)
+    what = "Photos to result folders: a textured object that can be turned and relit."
+    parsed = parse(kind, argv, "reconstruct", what)
+    return parsed.arguments, parsed.settings, preset
+
+
+def reconstruct(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    args, settings, preset = parse_all(argv)
+    photos = list_photos(args.photos)
+    single = len(photos) == 1 and not args.photos[0].is_dir()
+    if len(photos) > 1:
+        _refuse_shared_files(args)
+    config = fit_config(preset, settings, args.schedule)
+    gan = find_gan(args.gan, find_device(args.device), config.compute.gan_precision)
+    jobs = list(zip(photos, folders_of(photos, args.out, single), strict=True))
+    truth = None if args.truth is None else read_truth(args.truth)
+
+    def planned(photo: Path) -> Plan:
+        return plan(
+            photo,
+            gan,
+            mask=args.mask,
+            latent=args.latent,
+            prior=args.prior,
+            seed=args.seed,
+            config=config,
+            category=args.category,
+            inversion=settings.inversion,
+            scenes=None if args.scenes is None else read_scenes(args.scenes),
+        )
+
+    if args.dry_run:
+        for photo, folder in jobs:
+            sys.stdout.write(describe(planned(photo), photo, folder) + "\n")
+        return 0
+
+    def work(photo: Path, folder: Path) -> Reconstruction:
+        job = planned(photo)
+        rows = phases(job.config, job.config.prior.shape != "none")
+        with Shown(rows, "" if single else photo.name) as shown:
+            return run(job, folder, args.resume, args.overwrite, shown, truth, args.formats)
+
+    return report(jobs, work, single)
+
+
+def folders_of(photos: Sequence[Path], out: Path | None, single: bool) -> list[Path]:
+    """Where the results go: a single photo's into `out` itself, others into folders of their own in it."""
+    if single and out is not None:
+        return [out]
+    return name_folders(photos, out or RESULTS)
+
+
+def report(jobs: Sequence[tuple[Path, Path]], work: Callable[[Path, Path], Reconstruction], single: bool) -> int:
+    """Work through the photos: folders of results to stdout as they are done, failures to stderr at the end."""
+    failed = []
+    for outcome in reconstruct_each(jobs, work):
+        if outcome.error is None:
+            sys.stdout.write(f"{outcome.folder}\n")
+            sys.stdout.flush()
+        else:
+            failed.append(outcome)
+            complain(str(outcome.error) if single else f"{outcome.photo}: {outcome.error}")
+    if len(failed) > 1 or (failed and not single):
+        complain(f"{len(failed)} of {len(jobs)} photos failed: {', '.join(str(f.photo) for f in failed)}.")
+    return failed[0].error.exit_code if failed and failed[0].error else 0
+
+
+def _refuse_shared_files(args: Arguments) -> None:
+    """One file cannot serve many photos."""
+    shared = {"--latent": args.latent, "--truth": args.truth}
+    if args.mask not in NAMES:
+        shared["--mask"] = Path(args.mask)
+    for flag, given in shared.items():
+        if given is not None:
+            raise InputError(f"{flag} {given} belongs to one photo and several are given; name one photo.")
+
+
+COMMANDS = {"reconstruct": reconstruct}

@@ -1,0 +1,233 @@
+"""What a user hands in, in all its forms, to what the method works on; every complaint is one sentence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from bozzetto.config import FitConfig
+from bozzetto.download import sha256_of
+from bozzetto.errors import InputError
+from bozzetto.gan.frozen import Precision
+from bozzetto.gan.generator import Gan, GanInfo
+from bozzetto.gan.latent import read_latent
+from bozzetto.gan.zoo import load_gan
+from bozzetto.method.sampling import LightDistribution, SceneDistribution, ViewDistribution
+from bozzetto.nets.heads import ViewScale
+from bozzetto.photo import ORIENTATIONS, check_size, middle_square, read_orientation, read_photo, split_alpha, to_srgb
+from bozzetto.photo import resized as resized_box
+from bozzetto.segment.categories import CATEGORIES, find_category
+from bozzetto.segment.registry import NAMES, Masked, mask_photo
+from bozzetto.segment.segmenter import mask_problem
+
+PictureLike: TypeAlias = "str | Path | Image.Image | np.ndarray | Tensor"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One photo at the generator's size."""
+
+    image: Float[Tensor, "3 s s"]  # [0, 1]
+    alpha: Float[Tensor, "1 s s"] | None  # [0, 1]
+    name: str  # file name, or what it was given as
+    original_size: tuple[int, int]  # width and height in pixels
+    sha256: str  # of the file, or of the pixels
+
+
+def read_picture(image: PictureLike, size: int) -> Picture:
+    """A photo from a path, a PIL image, or an array or tensor [3, H, W] or [H, W, 3]: uint8, or float in [0, 1].
+
+    Whatever is not square is cut to its middle; whatever has another size is resized.
+
+    Raises:
+        InputError: none of these, not finite, or out of range.
+    """
+    if isinstance(image, str | Path):
+        photo = read_photo(image, size)
+        return Picture(photo.image, photo.alpha, photo.path.name, photo.original_size, photo.sha256)
+    if isinstance(image, Image.Image):
+        return _from_pil(image, size)
+    return _from_values(torch.as_tensor(image), size)
+
+
+def _from_pil(image: Image.Image, size: int) -> Picture:
+    name = Path(str(getattr(image, "filename", "") or "image"))
+    check_size(name, *image.size)
+    turned = ORIENTATIONS.get(read_orientation(image))
+    upright = image if turned is None else image.transpose(turned)
+    upright.info = dict(image.info)
+    colours, alpha = split_alpha(to_srgb(upright, name))
+    box = middle_square(*upright.size)
+    rgb = resized_box(colours, box, size, name).expand(3, -1, -1).contiguous()
+    coverage = None if alpha is None else resized_box(alpha, box, size, name)
+    return Picture(rgb, coverage, name.name, upright.size, digest(rgb, coverage))
+
+
+def _from_values(values: Tensor, size: int) -> Picture:
+    shape = list(values.shape)
+    if values.ndim == 4 and shape[0] == 1:
+        values = values[0]
+    if values.ndim == 3 and values.shape[0] != 3 and values.shape[2] == 3:
+        values = values.permute(2, 0, 1)
+    if values.ndim != 3 or values.shape[0] != 3:
+        raise InputError(f"An image is an array of shape [3, H, W] or [H, W, 3], not {shape}.")
+    scale = 255.0 if values.dtype == torch.uint8 else 1.0
+    if values.dtype != torch.uint8 and not values.is_floating_point():
+        raise InputError(f"An image is uint8 or float in [0, 1], not {str(values.dtype).removeprefix('torch.')}.")
+    rgb = values.detach().to("cpu", torch.float32) / scale
+    if not bool(rgb.isfinite().all()) or float(rgb.min()) < -1e-3 or float(rgb.max()) > 1 + 1e-3:
+        raise InputError("An image of floats has its values in [0, 1]; divide by 255, or add 1 and halve, first.")
+    height, width = rgb.shape[1:]
+    check_size(Path("image"), width, height)
+    box = middle_square(width, height)
+    if (height, width) != (size, size):
+        planes = [Image.fromarray(plane.numpy()) for plane in rgb.clamp(0, 1)]
+        rgb = torch.cat([resized_box(plane, box, size, Path("image")) for plane in planes])
+    rgb = rgb.clamp(0, 1).contiguous()
+    return Picture(rgb, None, "image", (width, height), digest(rgb))
+
+
+def digest(*tensors: Tensor | None) -> str:
+    """SHA-256 of tensors' shapes and values."""
+    found = hashlib.sha256()
+    for tensor in tensors:
+        if tensor is not None:
+            found.update(repr((tuple(tensor.shape), str(tensor.dtype))).encode())
+            found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def check_fit(config: FitConfig, info: GanInfo) -> None:
+    """Refuse settings that cannot be worked with. Raises InputError."""
+    counts = [(name, getattr(s, name)) for s in config.stages for name in ("albedo", "project", "factorise", "repeat")]
+    positive = [
+        *(("samples", stage.samples) for stage in config.stages),
+        *((name, getattr(config.project, name)) for name in ("collect_batches", "tail_layers")),
+        ("feature_blocks", config.loss.feature_blocks),
+        *((name, getattr(config.optim, name)) for name in ("lr", "prior_lr")),
+    ]
+    for name, value in [*counts, ("prior iterations", config.prior.iterations), *positive]:
+        if not math.isfinite(value) or value < 0 or (value == 0 and (name, value) in positive):
+            raise InputError(f"{name} cannot be {value}; give a number {'above' if value == 0 else 'from'} 0.")
+    layers = info.num_mapping_layers
+    if config.project.tail_layers > layers:
+        raise InputError(f"'{info.name}' has {layers} mapping layers; --tail-layers must be one of 1 to {layers}.")
+
+
+def find_device(device: str | torch.device) -> torch.device:
+    """A device by name; "auto" is the GPU where there is one. Raises InputError."""
+    if str(device) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"There is no device '{device}'; use auto, cpu or cuda.") from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise InputError("No CUDA device is to be found; use --device cpu.")
+    return found
+
+
+def find_gan(gan: str | Path | Gan, device: torch.device, precision: Precision) -> Gan:
+    """A generator by name, path or as it is, on the device. Raises CheckpointError."""
+    if isinstance(gan, Gan):
+        return gan.to(device).with_precision(precision)
+    return load_gan(gan, device, precision)
+
+
+def category_of(category: str | None, info: GanInfo) -> str:
+    """The category asked for, or else the generator's, or else "object". Raises InputError for one that is unknown."""
+    if category is not None:
+        return find_category(category).name
+    return info.category if info.category in CATEGORIES else "object"
+
+
+MaskLike: TypeAlias = "str | Path | Tensor"
+
+
+def mask_identity(mask: MaskLike) -> str:
+    """What tells one choice of mask from another: the segmenter's name, or the content's SHA-256."""
+    if isinstance(mask, Tensor):
+        return digest(mask)
+    return str(mask) if str(mask) in NAMES else _file_identity(Path(mask))
+
+
+def find_mask(mask: MaskLike, picture: Picture, category: str) -> Masked:
+    """The mask of a photo: a segmenter's name (auto, alpha, none, ...), a file, or a tensor [.., S, S] in [0, 1].
+
+    Raises:
+        InputError, MissingExtraError, CheckpointError: the segmenter or mask asked for cannot be used.
+    """
+    if isinstance(mask, Tensor):
+        size = picture.image.shape[-1]
+        given = mask.detach().to("cpu", torch.float32)
+        if list(given.shape[-2:]) != [size, size] or given.numel() != size * size:
+            raise InputError(f"A mask of shape [{size}, {size}] is needed, not {list(mask.shape)}.")
+        given = given.reshape(1, 1, size, size)
+        if not bool(given.isfinite().all()) or float(given.min()) < 0 or float(given.max()) > 1:
+            raise InputError("A mask has its values in [0, 1].")
+        return Masked(given, given.clone(), "given", mask_problem(given[0]))
+    named = str(mask) in NAMES
+    return mask_photo(
+        picture.image,
+        category,
+        picture.alpha,
+        segmenter=str(mask) if named else "file",
+        mask_file=None if named else mask,
+        original_size=picture.original_size,
+    )
+
+
+LatentLike: TypeAlias = "str | Path | Tensor"
+
+
+def find_latent(latent: LatentLike, info: GanInfo) -> Float[Tensor, "1 l d"]:
+    """A latent from a file or a tensor, for every layer of the generator. Raises InputError as `read_latent` does."""
+    if not isinstance(latent, Tensor):
+        return read_latent(Path(latent), info)[None]
+    rows = latent.detach().to("cpu", torch.float32)
+    rows = rows.reshape(-1, rows.shape[-1]) if rows.ndim else rows
+    if rows.ndim != 2 or rows.shape[1] != info.w_dim or len(rows) not in (1, info.num_ws):
+        raise InputError(
+            f"A latent of shape [{info.w_dim}] or [{info.num_ws}, {info.w_dim}] is needed, not {list(latent.shape)}."
+        )
+    if not bool(rows.isfinite().all()):
+        raise InputError("The latent has values that are not finite numbers; make it again.")
+    return rows.expand(info.num_ws, -1).contiguous()[None]
+
+
+def _file_identity(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check the path.") from error
+
+
+def read_scenes(path: Path) -> SceneDistribution:
+    """Views and lights from a file that `bozzetto estimate-views` wrote. Raises InputError for anything else."""
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+        views, lights = stored["views"], stored["lights"]
+        correlation = views.pop("correlation", None)
+        rows = None if correlation is None else tuple(tuple(float(v) for v in row) for row in correlation)
+        pairs: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in {**views, **lights}.items()}
+        found = SceneDistribution(
+            ViewDistribution(**{k: pairs[k] for k in views}, correlation=rows),
+            LightDistribution(**{k: pairs[k] for k in lights}),
+        )
+        found.views.draw(1, ViewScale(1.0, 1.0, 1.0), torch.Generator().manual_seed(0))
+        found.lights.draw(torch.zeros(1, 4), torch.Generator().manual_seed(0))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check the path.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise InputError(f"{path} holds no views and lights; make it with `bozzetto estimate-views`.") from error
+    return found

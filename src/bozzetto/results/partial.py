@@ -1,0 +1,174 @@
+"""The working folder `<out>.partial` of a run that is not finished: what it takes to go on where it stopped.
+
+| file | what |
+|---|---|
+| state.json | the settings the run belongs to, and how far it is |
+| mask.safetensors, inversion.safetensors | results of what comes before the fit |
+| state.safetensors | networks, optimiser, random generator, samples, position in the schedule: one file, always whole |
+| log.jsonl | one line an iteration |
+
+Every file is written under another name and renamed. Reading runs no code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from bozzetto.errors import OutputError
+from bozzetto.export.files import write_error, write_text, writing
+from bozzetto.results.provenance import plain
+
+KIND = "bozzetto-partial"
+RECORD, STATE, LOG = "state.json", "state.safetensors", "log.jsonl"
+OUR_NAMES = frozenset({RECORD, STATE, LOG, "mask.safetensors", "inversion.safetensors"})
+
+
+def partial_folder(out: Path) -> Path:
+    """Where the unfinished run of the result folder `out` is kept: beside it."""
+    return out.with_name(out.name + ".partial")
+
+
+@dataclass(frozen=True)
+class Partial:
+    """A working folder that belongs to one photo and its settings. Made by `open_partial`."""
+
+    folder: Path
+    settings: Mapping[str, Any]
+
+    def save(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any] | None = None) -> None:
+        """Write tensors and a JSON object beside them, whole or not at all. Raises OutputError."""
+        path = self.folder / name
+        metadata = {"facts": json.dumps(plain(facts or {}), allow_nan=False)}
+        with writing(path) as temporary:
+            try:
+                safetensors.torch.save_file(_separate(tensors), temporary, metadata)
+            except SafetensorError as error:
+                raise OutputError(f"Cannot write {path} ({error}); free some space or choose another place.") from error
+
+    def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """What `save` wrote under a name, or None. Raises OutputError for a damaged file."""
+        path = self.folder / name
+        if not path.is_file():
+            return None
+        try:
+            with safe_open(path, "pt") as file:
+                facts = json.loads(file.metadata()["facts"])
+            # From memory: a file that is mapped could not be replaced on every system.
+            return safetensors.torch.load(path.read_bytes()), facts
+        except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
+            raise OutputError(f"{path} is damaged; delete {self.folder} or start over with --overwrite.") from error
+
+    def save_log(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Write the whole log anew. Raises OutputError."""
+        text = "".join(json.dumps(plain(line), allow_nan=False) + "\n" for line in lines)
+        write_text(self.folder / LOG, text)
+
+    def load_log(self, until: int) -> list[dict[str, Any]]:
+        """The lines of the first `until` iterations of the fit; later ones belong to no state that was kept."""
+        path = self.folder / LOG
+        try:
+            lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
+            return [line for line in lines if line["done"] <= until]
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise OutputError(f"{path} is damaged; delete {self.folder} or start over with --overwrite.") from error
+
+    def save_progress(self, progress: Mapping[str, Any]) -> None:
+        """Write the settings and how far the run is. Raises OutputError."""
+        record = {"kind": KIND, "settings": self.settings, "progress": plain(progress)}
+        write_text(self.folder / RECORD, json.dumps(record, indent=2, allow_nan=False) + "\n")
+
+    def remove(self) -> None:
+        """Delete what is ours, and the folder if nothing else is in it."""
+        _clear(self.folder)
+
+
+def open_partial(folder: Path, settings: Mapping[str, Any], resume: bool, overwrite: bool) -> Partial:
+    """Claim the working folder for a run with these settings (plain JSON).
+
+    Raises:
+        OutputError: it holds an unfinished run that is neither to be resumed nor overwritten, one of other settings,
+            or somebody else's files; or the system refused to write.
+    """
+    partial = Partial(folder, settings)
+    record = _record(folder)
+    if record is not None:
+        differing = differences(record.get("settings"), settings)
+        if resume and not differing:
+            return partial
+        if not overwrite:
+            raise OutputError(_refusal(folder, record, differing, resume))
+        _clear(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(folder, error) from error
+    partial.save_progress({})
+    return partial
+
+
+def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous tensors on the CPU, none of which shares its memory with another."""
+    out: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        value = tensor.detach().cpu().contiguous()
+        storage = value.untyped_storage()
+        whole = storage.data_ptr() not in taken and storage.nbytes() == value.nbytes
+        out[name] = value if whole else value.clone()
+        taken.add(storage.data_ptr())
+    return out
+
+
+def _refusal(folder: Path, record: Mapping[str, Any], differing: list[str], resume: bool) -> str:
+    if resume:
+        return f"{folder} belongs to other settings ({', '.join(differing[:4])}); use another --out or delete it."
+    progress = record.get("progress") or {}
+    far = f" ({progress['done']} of {progress['total']} iterations)" if {"done", "total"} <= set(progress) else ""
+    return f"{folder} holds an unfinished run{far}; go on with --resume or start over with --overwrite."
+
+
+def _record(folder: Path) -> dict[str, Any] | None:
+    """The record of a working folder; None where there is none yet."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise OutputError(f"{folder} is in the way and is no folder of ours; move it or use another --out.")
+    try:
+        record = json.loads((folder / RECORD).read_text("utf-8"))
+        if isinstance(record, dict) and record.get("kind") == KIND:
+            return record
+    except FileNotFoundError:
+        if not folder.exists() or not any(not entry.name.startswith(".") for entry in folder.iterdir()):
+            return None
+    except (OSError, ValueError):
+        pass
+    raise OutputError(f"{folder} holds other files and no unfinished run; move it or use another --out.")
+
+
+def _clear(folder: Path) -> None:
+    try:
+        for entry in list(folder.iterdir()):
+            if entry.name in OUR_NAMES or (entry.name.startswith(".") and ".part" in entry.name):
+                entry.unlink()
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    except OSError as error:
+        raise OutputError(f"Cannot delete {folder} ({error.strerror or error}); delete it by hand.") from error
+
+
+def differences(a: Any, b: Any, name: str = "") -> list[str]:
+    """Dotted names at which two JSON values differ; empty if they are equal."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        keys = [*a, *(key for key in b if key not in a)]
+        return [
+            found
+            for key in keys
+            for found in differences(a.get(key), b.get(key), f"{name}.{key}" if name else str(key))
+        ]
+    return [] if a == b else [name or "everything"]
