@@ -37,7 +37,7 @@ class GanInfo:
     num_mapping_layers: int
     licence: str  # "unknown" where the file does not say
     sha256: str  # of the file; empty for networks that never were one
-    category: str  # what it makes pictures of, e.g. "head"; "unknown" where the file does not say
+    category: str  # what it makes pictures of, e.g. "heads"; "unknown" where the file does not say
 
 
 class Gan:

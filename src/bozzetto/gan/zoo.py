@@ -33,7 +33,7 @@ ZOO = (
         name="heads",
         file="heads_64.safetensors",
         sha256="80c754f0262ba50d225b6499a29146ed603fc331dd45942665d226c9a5632d64",
-        category="head",
+        category="heads",
         licence="MIT",
     ),
 )
