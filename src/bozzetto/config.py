@@ -25,7 +25,8 @@ class OptimConfig:
     """Adam, the same for every step in both papers."""
 
     lr: float = 1e-4
-    prior_lr: float = 1e-4
+    prior_lr: float = 1e-4  # step 0
+    project_lr: float = 1e-4  # step 2
     beta1: float = 0.9
     beta2: float = 0.999
     weight_decay: float = 5e-4
@@ -40,6 +41,7 @@ class LossConfig:
     offset_weight: float = 0.01  # step 2, on the mean squared offset
     feature_blocks: int = 4  # discriminator blocks compared in step 2 (Pan)
     mask_photo: bool = True  # compare the photo inside the object's mask only
+    prior_weight: float = 0.0  # step 3, pull of the depth to the prior, mean square in half ranges; papers: 0
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class ProjectConfig:
     relative: bool = True  # subtract the offset of G(w) itself (Pan, faces and cats)
     collect: Literal["redraw", "last"] = "redraw"  # Pan renders and projects anew; Rep keeps the last batch
     collect_batches: int = 100  # batches of Np that "redraw" keeps
+    teach: bool = False  # V and L also learn, from the pseudo images, the view and light each was drawn under (ours)
+    teach_weight: float = 1.0  # on squared errors in network units
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,19 @@ class PriorConfig:
     shape: str = "ellipsoid"
     iterations: int = 1000  # cap
     threshold: float = 1e-6  # step 0 stops when the mean squared error is below (scene units squared); 0: never
+
+
+@dataclass(frozen=True)
+class TurnConfig:
+    """Ours: the path through latent space from the photo to its mirror image shows the object turning.
+
+    Halfway it is frontal and evenly lit. Its pictures are aligned by tracking, give V and L their start, and join the
+    projected samples.
+    """
+
+    use: bool = False
+    steps: int = 5  # pictures from halfway to the photo
+    iterations: int = 40  # of tracking, a picture
 
 
 @dataclass(frozen=True)
@@ -86,5 +103,6 @@ class FitConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     project: ProjectConfig = field(default_factory=ProjectConfig)
     prior: PriorConfig = field(default_factory=PriorConfig)
+    turn: TurnConfig = field(default_factory=TurnConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)

@@ -1,19 +1,17 @@
-"""Step 0: the depth network learns the prior shape."""
+"""Step 0: the depth network learns the prior shape, and V and L what is known of the turned pictures."""
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor
 
-from bozzetto.method.problem import Problem, predict_depth
+from bozzetto.method.problem import Problem, predict_depth, predict_light, predict_view
+from bozzetto.nets.heads import raw_from_view
 from bozzetto.nets.networks import Networks
-
-MOVES = ("depth",)
 
 
 class PriorStep:
     """Mean squared error between D(photo) and the prior, in scene units squared."""
-
-    moves = MOVES
 
     def __init__(self, problem: Problem, nets: Networks) -> None:
         if problem.prior is None:
@@ -21,7 +19,29 @@ class PriorStep:
         self.problem, self.nets, self.prior = problem, nets, problem.prior
 
     def loss(self) -> dict[str, Tensor]:
-        depth = predict_depth(self.nets, self.problem.photo, self.problem)
+        problem = self.problem
+        depth = predict_depth(self.nets, problem.photo, problem)
         error = (depth - self.prior)[..., 2:-2].square().mean()
-        # Scaled to the range's half width: Adam does not mind, bfloat16 and tiny gradients do.
-        return {"total": error / self.problem.depth_range.half**2, "prior": error}
+        # In half ranges: Adam does not mind the scale, bfloat16 and tiny gradients do.
+        terms = {"total": error / problem.depth_range.half**2, "prior": error}
+        if problem.turned is not None:
+            turned = problem.turned
+            images, view, light = turned.images.flatten(0, 1), turned.view.flatten(0, 1), turned.light.flatten(0, 1)
+            known = known_error(self.nets, images, view, light, problem)
+            terms = {**terms, "total": terms["total"] + known, "known": known}
+        return terms
+
+
+def known_error(
+    nets: Networks,
+    images: Float[Tensor, "n 3 s s"],
+    view: Float[Tensor, "n 6"],
+    light: Float[Tensor, "n 4"],
+    problem: Problem,
+) -> Tensor:
+    """Mean squared error of V and L, in network units, on pictures whose view and light are known."""
+    found_view = predict_view(nets, images, problem)
+    found_light = predict_light(nets, images, problem)
+    turn_error = raw_from_view(found_view - view, problem.view_scale).square().mean()
+    scale = found_light.new_tensor((2.0, 2.0, 1.0, 1.0))  # ambient and diffuse strength are half of what L puts out
+    return turn_error + ((found_light - light) * scale).square().mean()

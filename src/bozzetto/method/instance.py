@@ -11,10 +11,11 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from bozzetto.config import OptimConfig
 from bozzetto.errors import FitError
 from bozzetto.method.initialise import PriorStep
 from bozzetto.method.problem import Problem
-from bozzetto.method.schedule import Phase, phases
+from bozzetto.method.schedule import Phase, PhaseKind, phases
 from bozzetto.method.state import FitState, make_optimiser
 from bozzetto.method.step1_albedo import AlbedoStep
 from bozzetto.method.step2_project import ProjectStep
@@ -62,19 +63,26 @@ def new_state(problem: Problem, seed: int) -> FitState:
     return FitState(make_networks(size, problem.gan.info.w_dim, generator, device), generator)
 
 
-MOVES: dict[str, tuple[str, ...]] = {
-    "prior": PriorStep.moves,
-    "albedo": AlbedoStep.moves,
-    "project": ProjectStep.moves,
-    "collect": (),
-    "factorise": FactoriseStep.moves,
-}
+def moves(problem: Problem, kind: PhaseKind) -> tuple[str, ...]:
+    """Which networks a kind of phase trains."""
+    table: dict[PhaseKind, tuple[str, ...]] = {
+        "prior": ("depth",) if problem.turned is None else ("depth", "view", "light"),
+        "albedo": AlbedoStep.moves,
+        "project": ("offset", "view", "light") if problem.config.project.teach else ("offset",),
+        "collect": (),
+        "factorise": FactoriseStep.moves,
+    }
+    return table[kind]
 
 
 def moves_at(problem: Problem, phase: int) -> tuple[str, ...]:
     """Which networks the numbered phase of a problem's schedule trains."""
     rows = phases(problem.config, problem.prior is not None)
-    return MOVES[rows[phase].kind] if phase < len(rows) else ()
+    return moves(problem, rows[phase].kind) if phase < len(rows) else ()
+
+
+def _learning_rate(optim: OptimConfig, kind: PhaseKind) -> float:
+    return {"prior": optim.prior_lr, "project": optim.project_lr}.get(kind, optim.lr)
 
 
 def fit(problem: Problem, state: FitState, watcher: Watcher | None = None) -> Networks:
@@ -90,10 +98,11 @@ def fit(problem: Problem, state: FitState, watcher: Watcher | None = None) -> Ne
         phase = rows[state.phase]
         before = sum(row.iterations for row in rows[: state.phase])
         compute = _step(phase, problem, state)
-        state.nets.train_only(MOVES[phase.kind])
+        trained = moves(problem, phase.kind)
+        state.nets.train_only(trained)
         optim = problem.config.optim
-        parameters = state.nets.parameters(MOVES[phase.kind])
-        lr = optim.prior_lr if phase.kind == "prior" else optim.lr
+        parameters = state.nets.parameters(trained)
+        lr = _learning_rate(optim, phase.kind)
         if parameters and state.optimiser is None:
             state.optimiser = make_optimiser(parameters, optim, lr, problem.config.compute.fused_adam)
         elif state.optimiser is not None:  # a restored one does not know which phase it is in
@@ -144,6 +153,8 @@ def _step(phase: Phase, problem: Problem, state: FitState) -> Callable[[], dict[
     # [batches, photos * Np] to [batches * Np, photos]: what a photo's samples are drawn from.
     kept = torch.stack(state.collected)
     kept = kept.unflatten(1, (photos, -1)).transpose(1, 2).flatten(0, 1)
+    if problem.turned is not None:
+        kept = torch.cat((kept, problem.turned.images.cpu()))
     factorise = FactoriseStep(problem, state.nets, kept, phase.samples, phase.mirror)
     return lambda: factorise.loss(state.generator)
 

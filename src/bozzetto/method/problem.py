@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -17,6 +16,15 @@ from bozzetto.method.sampling import SceneDistribution
 from bozzetto.nets.heads import ViewScale, albedo_from_raw, depth_from_raw, light_from_raw, view_from_raw
 from bozzetto.nets.networks import Networks
 from bozzetto.types import Camera, DepthRange, Factors
+
+
+@dataclass(frozen=True)
+class Turned:
+    """Pictures of the object whose view and light are known about, before any fit (method/turn.py)."""
+
+    images: Float[Tensor, "k b 3 s s"]  # [0, 1]
+    view: Float[Tensor, "k b 6"]  # radians and scene units
+    light: Float[Tensor, "k b 4"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,7 @@ class Problem:
     camera: Camera
     depth_range: DepthRange
     config: FitConfig
+    turned: Turned | None = None
 
     @property
     def view_scale(self) -> ViewScale:
@@ -43,12 +52,6 @@ class Problem:
         """bfloat16 convolutions of the five networks where the settings say so."""
         on = self.config.compute.precision == "bf16"
         return torch.autocast(self.photo.device.type, dtype=torch.bfloat16, enabled=on)
-
-
-class Sample(NamedTuple):
-    """Projected pictures that step 3 learns from, and which photo each belongs to."""
-
-    images: Float[Tensor, "m 3 s s"]  # [0, 1], G(w')
 
 
 def door(images: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3 s s"]:

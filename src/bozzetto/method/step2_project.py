@@ -6,6 +6,7 @@ and c_h, c_w are what the mapping network gives before and after them at z = 0 (
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -20,12 +21,11 @@ from bozzetto.losses.discriminator import DiscriminatorFeatures
 from bozzetto.losses.latent import latent_norm
 from bozzetto.losses.photometric import photometric
 from bozzetto.method.canonical_mask import canonical_mask
-from bozzetto.method.problem import Problem, door, predict
+from bozzetto.method.initialise import known_error
+from bozzetto.method.problem import Problem, door, predict, predict_light, predict_view
 from bozzetto.method.step1_albedo import sum_terms
 from bozzetto.nets.networks import Networks
 from bozzetto.types import Factors
-
-MOVES = ("offset",)
 
 
 class Pseudo(NamedTuple):
@@ -34,12 +34,12 @@ class Pseudo(NamedTuple):
     images: Float[Tensor, "m 3 s s"]  # [0, 1] up to strong lights
     mask: Float[Tensor, "m 1 s s"]  # visible and of the object
     item: Tensor  # [m] index of the photo
+    view: Float[Tensor, "m 6"]
+    light: Float[Tensor, "m 4"]
 
 
 class ProjectStep:
     """Draws, renders and projects Np pseudo images of every photo."""
-
-    moves = MOVES
 
     def __init__(self, problem: Problem, nets: Networks, samples: int) -> None:
         self.problem, self.nets, self.samples = problem, nets, samples
@@ -60,11 +60,21 @@ class ProjectStep:
         own = gan.image_from_w(problem.latent) / 2 + 0.5
         return factors, mask, normal, before, after, own
 
+    def _shape(self) -> tuple[Factors, Tensor, Tensor]:
+        """Factors of the photos as the networks have them now, canonical mask and normals."""
+        problem = self.problem
+        factors, mask, normal, *_ = self.fixed or self._fixed()
+        if self.fixed and problem.config.project.teach:  # V and L move: what they say is not fixed
+            view = predict_view(self.nets, problem.photo, problem)
+            factors = replace(factors, view=view, light=predict_light(self.nets, problem.photo, problem))
+            mask = canonical_mask(problem.mask, factors.depth, view, problem.camera)
+        return factors, mask, normal
+
     @torch.no_grad()
     def draw(self, generator: torch.Generator) -> Pseudo:
         """Np pseudo images of each photo under drawn views and lights."""
         problem = self.problem
-        factors, mask, normal, *_ = self.fixed or self._fixed()
+        factors, mask, normal = self._shape()
         count, photos = self.samples, len(problem.photo)
         device = problem.photo.device
         item = torch.arange(photos, device=device).repeat_interleave(count)
@@ -76,7 +86,7 @@ class ProjectStep:
         sight = look(depth, view, problem.camera, problem.depth_range, problem.config.compute.rasteriser)
         shading = shade.shading(shade.diffuse(normal, light), light)
         seen = sample(torch.cat((albedo * shading, mask.expand(len(view), -1, -1, -1)), 1), sight.grid)
-        return Pseudo(seen[:, :3].clamp(0, 1), seen[:, 3:] * sight.mask, item)
+        return Pseudo(seen[:, :3].clamp(0, 1), seen[:, 3:] * sight.mask, item, view, light)
 
     def project(self, pseudo: Pseudo) -> tuple[Float[Tensor, "m 3 s s"], Float[Tensor, "m d"]]:
         """The generator's pictures nearest to pseudo images as far as E knows, [0, 1]; and the offsets."""
@@ -100,6 +110,10 @@ class ProjectStep:
             "features": self._feature_distance(found, pseudo),
             "offset": self.problem.config.loss.offset_weight * latent_norm(offset).mean(),
         }
+        project = self.problem.config.project
+        if project.teach:
+            known = known_error(self.nets, pseudo.images, pseudo.view, pseudo.light, self.problem)
+            terms["teach"] = project.teach_weight * known
         return {"total": sum_terms(terms), **terms}
 
     def _feature_distance(self, found: Tensor, pseudo: Pseudo) -> Tensor:

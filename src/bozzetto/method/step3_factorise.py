@@ -50,6 +50,10 @@ class FactoriseStep:
         own = light_up(shape, twice(view[:photos], mirror), twice(light[:photos], mirror), problem)
         terms = {f"photo_{k}": v for k, v in photo_loss(albedo, shape, own, problem, mirror).items()}
 
+        weights = problem.config.loss
+        if weights.prior_weight > 0 and problem.prior is not None:
+            away = (depth - problem.prior) / problem.depth_range.half
+            terms["prior"] = weights.prior_weight * away.square().mean()
         mask = canonical_mask(problem.mask, depth.detach(), view[:photos].detach(), problem.camera)
         terms.update(self._sample_terms(shape, albedo, mask, view[photos:], light[photos:], targets, item))
         return {"total": sum_terms(terms), **terms}

@@ -1,0 +1,222 @@
+"""How the object is turned in the photo, found from the generator alone.
+
+The straight line in latent space from the photo's w to its mirror image's passes, halfway, a picture of the object
+seen from the front under even light: whatever the mirror swaps (yaw, roll, the light's side) cancels there. Its
+pictures show the object turning from one side to the other. `turn` lays the prior shape under the halfway picture and
+tracks it along the line, which gives each picture a view and a light, and the fit its canonical frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.config import TurnConfig
+from bozzetto.gan.generator import Gan
+from bozzetto.geometry import shade
+from bozzetto.geometry.heightfield import normals
+from bozzetto.geometry.pose import mirror_view
+from bozzetto.geometry.render import look
+from bozzetto.geometry.warp import sample
+from bozzetto.method.problem import Turned
+from bozzetto.nets.heads import ViewScale
+from bozzetto.types import Camera, DepthRange
+
+# A view is tracked in steps of what it usually is: pitch, yaw, roll [rad], shifts [scene units]; depth stays.
+STEP = (0.15, 0.3, 0.1, 0.006, 0.006, 0.0)
+ODD = (0.0, 1.0, 1.0, 1.0, 0.0, 0.0)  # what changes sign under the mirror grows with the way from halfway
+REST_WEIGHT = 0.003  # pull toward no turn, per squared step
+LIGHT_ITERATIONS = 150
+
+
+@dataclass(frozen=True)
+class Path:
+    """Pictures of the way, each in two versions that show the same view: from this side, and mirrored back."""
+
+    share: Float[Tensor, "k"]  # 0 halfway, 1 at the photo
+    images: Float[Tensor, "k 2 b 3 s s"]  # [0, 1]
+    masks: Float[Tensor, "k b 1 s s"]
+    halfway: Float[Tensor, "b 3 s s"]  # symmetric
+
+
+def blur(image: Float[Tensor, "b c h w"], sigma_px: float) -> Float[Tensor, "b c h w"]:
+    """Gaussian blur with repeated edges."""
+    radius = int(3 * sigma_px)
+    ticks = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
+    kernel = torch.exp(-(ticks**2) / (2 * sigma_px**2))
+    kernel = (kernel / kernel.sum()).expand(image.shape[1], 1, 1, -1)
+    padded = F.pad(image, (radius,) * 4, mode="replicate")
+    padded = F.conv2d(padded, kernel, groups=image.shape[1])
+    return F.conv2d(padded, kernel.transpose(2, 3), groups=image.shape[1])
+
+
+def local_contrast(image: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3 s s"]:
+    """What stands out of its neighbourhood, in units of the neighbourhood's own contrast: blind to light."""
+    unit = image.shape[-1] / 64
+    fine = image - blur(image, 4 * unit)
+    return fine / (blur(fine.square(), 8 * unit).sum(1, keepdim=True).sqrt() + 0.02)
+
+
+@torch.no_grad()
+def make_path(
+    photo: Float[Tensor, "b 3 s s"],
+    mask: Float[Tensor, "b 1 s s"],
+    latent: Float[Tensor, "b l d"],
+    mirror_latent: Float[Tensor, "b l d"],
+    gan: Gan,
+    steps: int,
+) -> Path:
+    """Pictures from halfway (not included) to the photo, which takes the place of its own inversion at the end."""
+    share = torch.arange(1, steps + 1, device=photo.device, dtype=photo.dtype) / steps
+    b = len(photo)
+    middle, half = (latent + mirror_latent) / 2, (latent - mirror_latent) / 2
+    ways = torch.cat((torch.zeros_like(share[:1]), share, -share))
+    w = middle + ways[:, None, None, None] * half
+    images = (gan.image_from_w(w.flatten(0, 1)) / 2 + 0.5).clamp(0, 1).unflatten(0, (len(ways), b))
+    this_side, other_side = images[1 : steps + 1].clone(), images[steps + 1 :].flip(-1)
+    this_side[-1] = photo
+    towards = (0.5 + share / 2)[:, None, None, None, None]
+    masks = mask * towards + mask.flip(3) * (1 - towards)
+    halfway = (images[0] + images[0].flip(-1)) / 2
+    return Path(share, torch.stack((this_side, other_side), 1), masks, halfway)
+
+
+def _misfit(
+    view: Float[Tensor, "n 6"],
+    halfway: Float[Tensor, "n 3 s s"],
+    target: Float[Tensor, "n 3 s s"],
+    mask: Float[Tensor, "n 1 s s"],
+    depth: Float[Tensor, "n 1 s s"],
+    camera: Camera,
+    depth_range: DepthRange,
+    sigma_px: float,
+) -> Float[Tensor, "n"]:
+    """Mean difference of local contrast between the halfway picture turned on the prior and a target."""
+    sight = look(depth, view, camera, depth_range)
+    weight = sight.mask * mask
+    away = blur(sample(halfway, sight.grid), sigma_px) - blur(target, sigma_px)
+    error = (away.abs().mean(1, keepdim=True) * weight).sum((1, 2, 3))
+    return error / weight.sum((1, 2, 3)).clamp(min=1)
+
+
+def track(
+    path: Path, depth: Float[Tensor, "b 1 s s"], camera: Camera, depth_range: DepthRange, iterations: int
+) -> Float[Tensor, "b 6"]:
+    """The photo's view: the path's first pictures are aligned one after another, then all of it at once.
+
+    Pictures near the photo differ from the halfway one by more than pose, so the way there is taken as straight: yaw,
+    roll and sideways shift grow in proportion, pitch and height with the square.
+    """
+    unit = camera.size / 64
+    step = depth.new_tensor(STEP)
+    odd = depth.new_tensor(ODD)
+    source = local_contrast(path.halfway)
+    b, k = len(depth), len(path.share)
+    targets = local_contrast(path.images.flatten(0, 2)).unflatten(0, (k, 2, b))
+
+    def descend(start: Tensor, which: list[int]) -> Tensor:
+        way = path.share[which][:, None, None, None]  # [k', 1, 1, 1]
+        slope = start.clone().requires_grad_()
+        optimiser = torch.optim.Adam([slope], lr=0.05)
+        n = len(which) * 2
+        target = targets[which].flatten(0, 2)
+        mask = path.masks[which][:, None].expand(-1, 2, -1, -1, -1, -1).flatten(0, 2)
+        repeated = [t.repeat(n, 1, 1, 1) for t in (source, depth)]
+        for i in range(iterations):
+            optimiser.param_groups[0]["lr"] = 0.05 if i < 0.6 * iterations else 0.015
+            sigma = (1.5 if i < iterations // 2 else 0.8) * unit
+            views = (slope * step * (odd * way + (1 - odd) * way**2)).expand(-1, 2, -1, -1).flatten(0, 2)
+            error = _misfit(views, repeated[0], target, mask, repeated[1], camera, depth_range, sigma)
+            loss = error.sum() * 2 / n + REST_WEIGHT * slope.square().sum()
+            optimiser.zero_grad()
+            torch.autograd.backward([loss], inputs=[slope])
+            optimiser.step()
+        return slope.detach()
+
+    slope = torch.zeros((b, 6), dtype=depth.dtype, device=depth.device)
+    for last in range(min(3, k)):
+        slope = descend(slope, list(range(last + 1)))
+    return descend(slope, list(range(k))) * step
+
+
+def estimate_light(
+    image: Float[Tensor, "n 3 s s"],
+    albedo: Float[Tensor, "n 3 s s"],
+    mask: Float[Tensor, "n 1 s s"],
+    normal: Float[Tensor, "n 3 s s"],
+    view: Float[Tensor, "n 6"],
+    depth: Float[Tensor, "n 1 s s"],
+    camera: Camera,
+    depth_range: DepthRange,
+) -> Float[Tensor, "n 4"]:
+    """Ambient, diffuse and direction that turn the albedo, on the prior's normals, into each image."""
+    unit = camera.size / 64
+    sight = look(depth, view, camera, depth_range)
+    weight = mask * sight.mask
+    raw = torch.zeros((len(image), 4), dtype=image.dtype, device=image.device, requires_grad=True)
+    optimiser = torch.optim.Adam([raw], lr=0.05)
+    target = blur(image, 2 * unit)
+    for _ in range(LIGHT_ITERATIONS):
+        light = bounded_light(raw)
+        lit = albedo * shade.shading(shade.diffuse(normal, light), light)
+        away = (blur(sample(lit, sight.grid), 2 * unit) - target).abs().mean(1, keepdim=True) * weight
+        loss = (away.sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp(min=1)).sum() + 0.002 * raw.square().sum()
+        optimiser.zero_grad()
+        torch.autograd.backward([loss], inputs=[raw])
+        optimiser.step()
+    return bounded_light(raw).detach()
+
+
+def bounded_light(raw: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
+    """Strengths in (0, 1), direction in (-1, 1), as the light network can put them out."""
+    return torch.cat((raw[:, :2].tanh() / 2 + 0.5, raw[:, 2:].tanh()), 1)
+
+
+def turn(
+    photo: Float[Tensor, "b 3 s s"],
+    mask: Float[Tensor, "b 1 s s"],
+    latent: Float[Tensor, "b l d"],
+    mirror_latent: Float[Tensor, "b l d"],
+    prior: Float[Tensor, "b 1 s s"],
+    gan: Gan,
+    camera: Camera,
+    depth_range: DepthRange,
+    scale: ViewScale,
+    config: TurnConfig,
+) -> Turned:
+    """Pictures of the object with view and light: the photo first, then the way to the mirror image.
+
+    Args:
+        prior: a symmetric depth, scene units; the shape that is laid under the halfway picture.
+    """
+    path = make_path(photo, mask, latent, mirror_latent, gan, config.steps)
+    slope = track(path, prior, camera, depth_range, config.iterations)
+    odd = slope.new_tensor(ODD)
+    way = path.share[:, None, None]
+    views = slope * (odd * way + (1 - odd) * way**2)  # [k, b, 6]
+    halfway_view = torch.zeros_like(views[:1])
+    images = torch.cat((path.images[:, 0], path.images[:, 1].flip(-1), path.halfway[None]))
+    view = torch.cat((views, mirror_view(views.flatten(0, 1)).unflatten(0, views.shape[:2]), halfway_view))
+    masks = torch.cat((path.masks, path.masks.flip(-1), (mask + mask.flip(-1))[None] / 2))
+    n = len(images)
+    repeat = lambda t: t.repeat(n, 1, 1, 1)  # noqa: E731
+    light = estimate_light(
+        images.flatten(0, 1),
+        repeat(even_albedo(path.halfway)),
+        masks.flatten(0, 1),
+        repeat(normals(prior, camera)),
+        view.flatten(0, 1),
+        repeat(prior),
+        camera,
+        depth_range,
+    ).unflatten(0, (n, -1))
+    return Turned(images, view, light)
+
+
+def even_albedo(halfway: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3 s s"]:
+    """The halfway picture as an albedo: brightened by what a frontal light of medium strength leaves."""
+    return (halfway / 0.8).clamp(0, 1)
