@@ -41,6 +41,7 @@ from bozzetto.losses.registry import make_perceptual
 from bozzetto.method import instance
 from bozzetto.method.problem import Problem, predict
 from bozzetto.method.sampling import SceneDistribution, find_distribution
+from bozzetto.method.turn import turn
 from bozzetto.metrics.truth import Truth, score_truth
 from bozzetto.presets import find_preset
 from bozzetto.priors.registry import find_prior, prior_depth
@@ -159,7 +160,7 @@ def run(
         keeper = Keeper(partial, interrupts, progress)
         masked, mask_s = mask_of(job, partial, progress)
         found = latent_of(job, masked.mask, partial, progress)
-        problem = problem_of(job, masked, found.w, perceptual)
+        problem = problem_of(job, masked, found, perceptual)
 
         state = instance.new_state(problem, job.seed)
         keeper.restore(state, problem)
@@ -276,43 +277,79 @@ class Found(NamedTuple):
 
     w: Float[Tensor, "1 l d"]
     image: Float[Tensor, "1 3 s s"]  # [0, 1]
+    mirror_w: Float[Tensor, "1 l d"] | None = None  # of the mirrored photo, where the settings ask for it
     psnr_db: float | None = None  # of an inversion
     seconds: float = 0.0
 
 
 def latent_of(job: Plan, mask: Float[Tensor, "1 1 s s"], partial: Partial | None, progress: Progress) -> Found:
     """The photo's latent, as given or by inversion, from the working folder if it is there already."""
-    device = job.gan.device
-    if job.latent is not None:
+    device, turns = job.gan.device, job.config.turn.use
+    if job.latent is not None and not turns:
         w = job.latent.to(device)
-        with torch.no_grad():
-            return Found(w, (job.gan.image_from_w(w) / 2 + 0.5).clamp(0, 1))
+        return Found(w, picture_of(w, job.gan))
     kept = partial.load("inversion.safetensors") if partial else None
     if kept:
         tensors, facts = kept
-        return Found(tensors["w"].to(device), tensors["image"].to(device), **facts)
+        return _found({name: tensor.to(device) for name, tensor in tensors.items()}, facts)
     generator = torch.Generator().manual_seed(job.seed)
     photo = job.picture.image[None].to(device)
-    found = invert(photo, job.gan, job.inversion, generator, progress.on_inversion, mask.to(device))
-    facts = {"psnr_db": float(found.psnr_db[0]), "seconds": found.seconds}
-    if partial:
-        partial.save("inversion.safetensors", {"w": found.w, "image": found.image}, facts)
+    mask = mask.to(device)
+    # Without a given latent the photo comes first; where the object is turned, its mirror image is the last one.
+    photos = ([] if job.latent is not None else [photo]) + ([photo.flip(3)] if turns else [])
+    masks = ([] if job.latent is not None else [mask]) + ([mask.flip(3)] if turns else [])
+    found = invert(torch.cat(photos), job.gan, job.inversion, generator, progress.on_inversion, torch.cat(masks))
+    w = found.w[:1] if job.latent is None else job.latent.to(device)
+    tensors = {"w": w, "image": picture_of(w, job.gan)}
+    if turns:
+        tensors["mirror_w"] = found.w[-1:]
     # Laid out as a file gives them back: sums may round otherwise in another layout.
-    return Found(found.w.contiguous(), found.image.contiguous(), **facts)
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    facts = {"psnr_db": float(found.psnr_db[0]) if job.latent is None else None, "seconds": found.seconds}
+    if partial:
+        partial.save("inversion.safetensors", tensors, facts)
+    return _found(tensors, facts)
 
 
-def problem_of(job: Plan, masked: Masked, w: Float[Tensor, "1 l d"], perceptual: Perceptual | None) -> Problem:
-    """What the fit is given: the photo, its mask and latent, and the prior shape of the mask (or score)."""
-    device, row = job.gan.device, find_prior(job.config.prior.shape)
-    prior = None
-    if row.has_shape:
-        source = masked.score if row.reads == "score" else masked.mask
-        prior = prior_depth(row.name, source, job.depth_range, job.category).to(device)
+def _found(tensors: dict[str, Tensor], facts: dict[str, Any]) -> Found:
+    """What was kept of an inversion, as a record."""
+    return Found(tensors["w"], tensors["image"], tensors.get("mirror_w"), facts["psnr_db"], facts["seconds"])
+
+
+@torch.no_grad()
+def picture_of(w: Float[Tensor, "1 l d"], gan: Gan) -> Float[Tensor, "1 3 s s"]:
+    """G(w) in [0, 1]."""
+    return (gan.image_from_w(w) / 2 + 0.5).clamp(0, 1)
+
+
+def prior_of(job: Plan, masked: Masked) -> Float[Tensor, "1 1 s s"] | None:
+    """The shape the fit starts from, made of the mask or of the segmenter's score; None for no shape."""
+    row = find_prior(job.config.prior.shape)
+    if not row.has_shape:
+        return None
+    outline = masked.score if row.reads == "score" else masked.mask
+    if not job.config.turn.use:
+        return prior_depth(row.name, outline, job.depth_range, job.category)
+    # The canonical frame is the frontal one: the prior is that of either side's outline, and as even as the object.
+    widest = torch.maximum(outline, outline.flip(3))
+    shape = prior_depth(row.name, widest, job.depth_range, job.category)
+    return (shape + shape.flip(3)) / 2
+
+
+def problem_of(job: Plan, masked: Masked, found: Found, perceptual: Perceptual | None) -> Problem:
+    """What the fit is given."""
+    device, prior = job.gan.device, prior_of(job, masked)
+    photo, mask, w = job.picture.image[None].to(device), masked.mask.to(device), found.w.detach()
+    prior = None if prior is None else prior.to(device)
+    turned = None
+    if found.mirror_w is not None and prior is not None:
+        turned = turn(photo, mask, w, found.mirror_w, prior, job.gan, job.camera, job.depth_range, job.config.turn)
     return Problem(
-        photo=job.picture.image[None].to(device),
-        mask=masked.mask.to(device),
-        latent=w.detach(),
+        photo=photo,
+        mask=mask,
+        latent=w,
         prior=prior,
+        turned=turned,
         gan=job.gan,
         perceptual=perceptual,
         scenes=job.scenes,

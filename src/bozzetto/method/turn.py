@@ -23,7 +23,6 @@ from bozzetto.geometry.pose import mirror_view
 from bozzetto.geometry.render import look
 from bozzetto.geometry.warp import sample
 from bozzetto.method.problem import Turned
-from bozzetto.nets.heads import ViewScale
 from bozzetto.types import Camera, DepthRange
 
 # A view is tracked in steps of what it usually is: pitch, yaw, roll [rad], shifts [scene units]; depth stays.
@@ -185,7 +184,6 @@ def turn(
     gan: Gan,
     camera: Camera,
     depth_range: DepthRange,
-    scale: ViewScale,
     config: TurnConfig,
 ) -> Turned:
     """Pictures of the object with view and light: the photo first, then the way to the mirror image.
