@@ -14,13 +14,14 @@ from bozzetto.segment.regions import disc, fill_holes, frame, grow, largest_regi
 from bozzetto.segment.segmenter import Segmentation
 
 WORKING_PX = 64  # the background model is sought at this size
-NOISE_FLOOR = 0.003  # root mean square over the channels; one grey level of 8-bit images
+NOISE_FLOOR = 0.0015  # root mean square over the channels; rounding to 8 bits alone makes 0.0011
 NOISE_CEILING = 0.02
 INLIER_SIGMAS = 3.0
 EDGE_SIGMAS = 5.0  # residual at which a pixel is as likely object as background
 MIDDLE = 0.55  # half widths; explaining pixels nearer to the centre than this counts against a background
 CENTRE = 0.4  # half widths; at least two thirds of this disc belong to the object
 LEAST_CENTRE = 2 / 3
+MOST_RAGGED = 6.0  # a disc has 4.5, heads that the frame cuts 1.5 to 3.5, fur taken for background 7 to 16
 LEAST_GAIN = 0.02  # share of the photo that a further patch has to explain
 
 
@@ -62,17 +63,31 @@ def segment_one(
 ) -> tuple[Float[Tensor, "1 1 s s"], Float[Tensor, "1 1 s s"]]:
     """Mask and score of one photo."""
     background = find_background(image)
-    sigma = torch.maximum(background.sigma, plainest_noise(image))  # pixels are noisier than at the working size
-    distance = residual(image, background) / sigma
-    score = torch.sigmoid(2 * (distance - EDGE_SIGMAS))
-    unexplained = score > 0.5
-    body = fill_holes(largest_region(fill_holes(unexplained)))
-    if (body & disc(body, CENTRE)).sum() < LEAST_CENTRE * disc(body, CENTRE).sum():
-        return torch.ones_like(score), score  # the object itself was taken for background: better no mask at all
+    score = torch.sigmoid(2 * (distance_sigmas(image, background) - EDGE_SIGMAS))
+    body = object_region(score > 0.5)
+    if not believable(body):
+        return torch.ones_like(score), score
     # The object's inside is certain whatever its colour; its rim keeps the soft value that mixed pixels have.
     core = 1 - F.max_pool2d(1 - body.to(image.dtype), 3, stride=1, padding=1)
     near = F.max_pool2d(body.to(image.dtype), 3, stride=1, padding=1)
     return torch.maximum(core, score * near), score
+
+
+def object_region(unexplained: Bool[Tensor, "1 1 h w"]) -> Bool[Tensor, "1 1 h w"]:
+    """The largest region of what a background does not explain, without holes."""
+    return fill_holes(largest_region(fill_holes(unexplained)))
+
+
+def believable(body: Bool[Tensor, "1 1 h w"]) -> bool:
+    """Whether a region looks like an object and not like what is left when the object is taken for background."""
+    centre = disc(body, CENTRE)
+    return bool((body & centre).sum() >= LEAST_CENTRE * centre.sum()) and raggedness(body) <= MOST_RAGGED
+
+
+def raggedness(body: Bool[Tensor, "1 1 h w"]) -> float:
+    """Length of the outline inside the photo, along pixel edges, over the square root of the area."""
+    outline = (body[..., 1:, :] != body[..., :-1, :]).sum() + (body[..., 1:] != body[..., :-1]).sum()
+    return float(outline / body.sum().clamp(min=1).sqrt())
 
 
 def find_background(image: Float[Tensor, "1 3 s s"]) -> Background:
@@ -86,8 +101,9 @@ def find_background(image: Float[Tensor, "1 3 s s"]) -> Background:
     best, most = proposals.pick(gains.argmax()), gains.max()
     seen = grown[gains.argmax()]
     # Shading that is not quite linear, or lies on both sides of the object, needs a second patch and quadratic terms.
+    grown = torch.unique(grown, dim=0)  # most patches of one background have come to rest on the same pixels
     worthwhile = LEAST_GAIN * image.shape[-2] * image.shape[-1]
-    for _ in range(len(patches)):
+    for _ in range(len(grown)):
         joined, joined_grown = settle(image, grown | seen, noise, order=2, refits=3)
         gains = gain(image, joined)
         if gains.max() < most + worthwhile:
@@ -113,7 +129,7 @@ def settle(
     for _ in range(refits):
         coefficients = fit(image, inliers, order).coefficients
         backgrounds = Background(coefficients, noise.expand(len(start)))
-        found = explained(image, backgrounds, INLIER_SIGMAS)
+        found = residual(image, backgrounds) < INLIER_SIGMAS * noise
         inliers = found | start if order == 1 else found
     return backgrounds, inliers
 
@@ -171,6 +187,11 @@ def explained(image: Float[Tensor, "1 3 h w"], background: Background, sigmas: f
     """Pixels within so many sigmas of each background that such pixels join to the border."""
     close = residual(image, background) < sigmas * background.sigma.view(-1, 1, 1, 1)
     return grow(frame(close).expand_as(close), close)
+
+
+def distance_sigmas(image: Float[Tensor, "1 3 h w"], background: Background) -> Float[Tensor, "1 1 h w"]:
+    """How far each pixel is from one background, in units of the noise; photos are noisier than at the working size."""
+    return residual(image, background) / torch.maximum(background.sigma, plainest_noise(image))
 
 
 def gain(image: Float[Tensor, "1 3 h w"], background: Background) -> Float[Tensor, "k"]:

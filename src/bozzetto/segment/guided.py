@@ -6,7 +6,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bozzetto.segment.border import EDGE_SIGMAS, NOISE_CEILING, NOISE_FLOOR, Background, fit, residual
+from bozzetto.segment.border import (
+    EDGE_SIGMAS,
+    NOISE_CEILING,
+    NOISE_FLOOR,
+    Background,
+    believable,
+    distance_sigmas,
+    find_background,
+    fit,
+    object_region,
+    residual,
+)
 from bozzetto.segment.categories import Category
 from bozzetto.segment.regions import frame, grow, steepen, tidy
 from bozzetto.segment.segmenter import Segmentation, Segmenter
@@ -19,9 +30,10 @@ REFITS = 8
 class GuidedSegmenter:
     """Corrects a guide (a network) with a colour model of the background, where the background is that simple.
 
-    Pixels that the guide is sure of teach a quadratic colour polynomial. If it fits, the evidence of both is added
-    as log-odds: ears and the backs of heads that the guide misses come back, since they do not look like background.
-    If it does not fit, the background is cluttered and the guide's own answer stands.
+    The background is the one that `BorderSegmenter` finds; where that leaves nothing like an object, a quadratic
+    colour polynomial through the pixels that the guide is sure of. The evidence of guide and background is added as
+    log-odds: ears and the backs of heads that the guide misses come back, since they do not look like background.
+    If neither background fits, it is cluttered, and the guide's own answer stands.
     """
 
     def __init__(self, guide: Segmenter) -> None:
@@ -42,10 +54,12 @@ class GuidedSegmenter:
 
 def correct(image: Float[Tensor, "1 3 s s"], score: Float[Tensor, "1 1 s s"]) -> Float[Tensor, "1 1 s s"]:
     """One photo's score with the background's colours taken into account."""
-    background = sure_background(image, score)
-    if background is None:
-        return score
-    distance = residual(image, background) / background.sigma
+    distance = distance_sigmas(image, find_background(image))
+    if not believable(object_region(distance > EDGE_SIGMAS)):
+        background = sure_background(image, score)
+        if background is None:
+            return score
+        distance = residual(image, background) / background.sigma
     evidence = (distance - EDGE_SIGMAS).clamp(-4, 6)
     return torch.sigmoid(torch.logit(score, eps=0.02) + evidence)
 

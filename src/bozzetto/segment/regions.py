@@ -11,17 +11,30 @@ from torch import Tensor
 def grow(seed: Bool[Tensor, "b 1 h w"], allowed: Bool[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
     """All allowed pixels that a 4-connected path of allowed pixels joins to an allowed seed pixel, per item.
 
-    This is geodesic dilation (morphological reconstruction), run until nothing changes.
+    Geodesic dilation (morphological reconstruction), a whole run of a row or column at a time until nothing changes.
     """
-    room = allowed.to(torch.float32)
-    region = (seed & allowed).to(torch.float32)
+    region = seed & allowed
+    walls = {(dim, back): _last(~_turned(allowed, dim, back), dim) for dim in (2, 3) for back in (False, True)}
     while True:
-        down_up = F.max_pool2d(region, (3, 1), stride=1, padding=(1, 0))
-        left_right = F.max_pool2d(region, (1, 3), stride=1, padding=(0, 1))
-        grown = torch.maximum(down_up, left_right) * room
+        grown = region
+        for (dim, back), wall in walls.items():
+            # A pixel is reached where the last pixel of the region behind it is nearer than the last wall.
+            reached = _last(_turned(grown, dim, back), dim) > wall
+            grown = grown | _turned(reached, dim, back)
         if torch.equal(grown, region):
-            return region > 0
+            return region
         region = grown
+
+
+def _turned(mask: Tensor, dim: int, back: bool) -> Tensor:
+    return mask.flip(dim) if back else mask
+
+
+def _last(mask: Bool[Tensor, "b 1 h w"], dim: int) -> Tensor:
+    """Position, counted from 1, of the last true entry up to and with each entry along a dimension; 0 before any."""
+    shape = [-1 if d == dim else 1 for d in range(4)]
+    place = torch.arange(1, mask.shape[dim] + 1, device=mask.device, dtype=torch.int32).view(shape)
+    return (place * mask).cummax(dim).values
 
 
 def frame(like: Tensor, thickness: int = 1) -> Bool[Tensor, "1 1 h w"]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
+from bozzetto.download import cache_dir
 from bozzetto.errors import BozzettoError, InputError
 from bozzetto.segment.alpha import AlphaSegmenter, meaningful
 from bozzetto.segment.border import BorderSegmenter
@@ -17,7 +18,7 @@ from bozzetto.segment.constant import ConstantSegmenter
 from bozzetto.segment.face_parsing import FaceParser
 from bozzetto.segment.file import FileSegmenter
 from bozzetto.segment.guided import GuidedSegmenter
-from bozzetto.segment.object_parsing import ObjectParser
+from bozzetto.segment.object_parsing import WEIGHTS, ObjectParser
 from bozzetto.segment.segmenter import Segmenter, mask_problem
 from bozzetto.segment.selfie import SelfieSegmenter
 
@@ -77,8 +78,9 @@ def mask_photo(
     """The mask of one photo.
 
     A mask file wins over everything. `auto` takes the alpha channel if it cuts something out, then the first of the
-    category's segmenters that is installed and finds something, then the whole photo, with a note.
-    A segmenter asked for by name is used, and its mask kept whatever it looks like, with a note if it is of no use.
+    category's segmenters that is installed and finds something, then the whole photo, with a note; it downloads
+    nothing. A segmenter asked for by name is used, and its mask kept whatever it looks like, with a note if it is of
+    no use.
 
     Raises:
         InputError, MissingExtraError, CheckpointError: the segmenter or mask asked for cannot be used.
@@ -111,6 +113,9 @@ def _first_useful(images: Float[Tensor, "1 3 s s"], row: Category) -> Masked:
     """The category's segmenters in order; the whole photo if none is installed or none finds anything."""
     troubles = []
     for name in row.segmenters:
+        if name == "object-parser" and not (cache_dir() / WEIGHTS.name).is_file():
+            troubles.append("object-parser: its weights are not there; ask for it by name to download them.")
+            continue
         try:
             found = _run(make_segmenter(name), images, row)
         except BozzettoError as error:
