@@ -1,0 +1,61 @@
+"""What an inversion minimises, photo by photo: image, discriminator features and, if asked, a perceptual distance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.gan.generator import Gan
+
+if TYPE_CHECKING:
+    from bozzetto.gan.invert import InvertConfig
+
+# (predicted, target, mask), all in [0, 1] -> distance of every item [b]
+Perceptual = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class InvertLoss:
+    """Distance of the images of latents to fixed targets. Outside the mask the target itself is filled in."""
+
+    def __init__(
+        self,
+        gan: Gan,
+        target: Float[Tensor, "b 3 s s"],
+        mask: Float[Tensor, "b 1 s s"],
+        config: InvertConfig,
+        perceptual: Perceptual | None,
+    ) -> None:
+        self.gan, self.target, self.mask, self.config, self.perceptual = gan, target, mask, config, perceptual
+        self.wanted: list[Tensor] = []
+        if config.feature_weight > 0 and gan.discriminator is not None:
+            with torch.no_grad():
+                self.wanted = gan.features(target, config.feature_blocks)
+        self.areas = [F.adaptive_avg_pool2d(mask, (f.shape[2], f.shape[3])) for f in self.wanted]
+
+    def __call__(
+        self, w: Float[Tensor, "b *l d"], noises: Sequence[Float[Tensor, "b 1 _ _"]] | None
+    ) -> Float[Tensor, " b"]:
+        """One number a photo, for latents of [-1, 1] images with given noise maps (None: the stored ones)."""
+        image = self.gan.image_from_w(w, "const" if noises is None else noises)
+        image = self.mask * image + (1 - self.mask) * self.target
+        loss = self.config.image_weight * masked_mean((image - self.target).abs(), self.mask)
+        if self.wanted:
+            found = self.gan.features(image, len(self.wanted))
+            for a, b, area in zip(found, self.wanted, self.areas, strict=True):
+                relative = masked_mean((a - b).abs(), area) / masked_mean(b.abs(), area).clamp(min=1e-6)
+                loss = loss + self.config.feature_weight / len(self.wanted) * relative
+        if self.perceptual is not None and self.config.perceptual_weight > 0:
+            distance = self.perceptual(image / 2 + 0.5, self.target / 2 + 0.5, self.mask)
+            loss = loss + self.config.perceptual_weight * distance
+        return loss
+
+
+def masked_mean(x: Float[Tensor, "b c h w"], mask: Float[Tensor, "b 1 h w"]) -> Float[Tensor, " b"]:
+    """Mean over channels and the mask's area, item by item; 0 where the mask is empty."""
+    total = (x * mask).sum(dim=(1, 2, 3)) / x.shape[1]
+    return total / mask.sum(dim=(1, 2, 3)).clamp(min=1e-6)
