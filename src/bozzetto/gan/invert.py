@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -26,7 +26,7 @@ from bozzetto.gan.start import StartTable, start_table
 from bozzetto.gan.whiten import Whitening, whitening
 
 Space = Literal["w", "w+", "w+noise"]
-Progress = Callable[[int, int, Tensor], None]  # step, steps, loss of every photo [b]
+Progress = Callable[[int, int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,9 @@ class InvertConfig:
     feature_weight: float = 0.2  # discriminator features, relative L1; 0 scores the same in dB, looks less like a face
     feature_blocks: int = 3  # of the discriminator; 2 to 4 make no difference
     perceptual_weight: float = 0.5  # of the perceptual distance, where one is passed in
+    outside_weight: float = 0.3  # of pixels outside the mask, where there is one; 0: they may look like anything
     prior_weight: float = 0.01  # mean squared whitened latent (a typical sample has 1)
-    spread_weight: float = (
-        0.1  # mean squared deviation of layers from the common latent; 0.5: -0.7 dB, 0.02: +0.3
-    )
+    spread_weight: float = 0.1  # mean squared deviation of layers from the common latent; 0.5: -0.7 dB, 0.02: +0.3
     noise_rate: float = 1.0  # step of the noise maps, relative to the latent's (w+noise)
     noise_weight: float = 0.01  # mean squared departure from the stored noise (w+noise)
     perturbation: float = 0.0  # standard deviations of jitter on the latent, fading out by 3/4; 0.3 loses 0.8 dB here
@@ -72,18 +71,20 @@ def invert(
     images: Float[Tensor, "b 3 s s"],
     gan: Gan,
     config: InvertConfig = InvertConfig(),
-    *,
-    generator: torch.Generator,
+    generator: torch.Generator | None = None,
     progress: Progress | None = None,
     mask: Float[Tensor, "b 1 s s"] | None = None,
+    *,
     perceptual: Perceptual | None = None,
     table: StartTable | None = None,
 ) -> Inversion:
     """Find the latents of photos in [0, 1] at the generator's size. Photos of a batch do not influence each other.
 
-    generator: draws the start samples and the jitter; the same seed gives the same result for one photo as for it in a
-    batch, up to rounding.
-    mask: where to compare, [0, 1]. perceptual: (predicted, target, mask) in [0, 1] -> distance [b].
+    generator: draws the start samples and the jitter (None: one of seed 1); the same seed gives the same result for one
+    photo as for it in a batch, up to rounding.
+    progress: called with (steps done, steps at most, {"loss": mean over the photos}).
+    mask: [0, 1], where every pixel counts; elsewhere it counts `outside_weight`.
+    perceptual: (predicted, target, mask) in [0, 1] -> distance [b], weighed by `perceptual_weight`.
     table: start samples from an earlier call (`start_table`), to save their time.
     Raises InputError for images of another size, FitError if the numbers run away.
     """
@@ -94,7 +95,8 @@ def invert(
             f"The generator '{gan.info.name}' takes images [batch, 3, {size}, {size}], not {list(images.shape)}."
         )
     target = images.detach().to(gan.device).float().clamp(0, 1) * 2 - 1
-    mask = torch.ones_like(target[:, :1]) if mask is None else mask.detach().to(target)
+    generator = generator or torch.Generator().manual_seed(1)
+    mask = torch.ones_like(target[:, :1]) if mask is None else mask.detach().to(target).clamp(0, 1)
     white = whitening(gan)
     loss_of = InvertLoss(gan, target, mask, config, perceptual)
     table = table or start_table(gan, white, generator, config.start_samples)
@@ -112,7 +114,7 @@ def invert(
         best, best_loss = state.snapshot().where(better, best), torch.where(better, value, best_loss)
         history.append(value)
         if progress is not None:
-            progress(step + 1, config.steps, value)
+            progress(step + 1, config.steps, {"loss": float(value.mean())})
         if bool(plateau.update(best_loss).all()):
             break
         state.step(losses.sum())

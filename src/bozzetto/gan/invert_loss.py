@@ -20,7 +20,7 @@ Perceptual = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class InvertLoss:
-    """Distance of the images of latents to fixed targets. Outside the mask the target itself is filled in."""
+    """Distance of the images of latents to fixed targets; pixels weigh 1 in the mask and `outside_weight` elsewhere."""
 
     def __init__(
         self,
@@ -31,19 +31,21 @@ class InvertLoss:
         perceptual: Perceptual | None,
     ) -> None:
         self.gan, self.target, self.mask, self.config, self.perceptual = gan, target, mask, config, perceptual
+        self.weight = mask + config.outside_weight * (1 - mask)
         self.wanted: list[Tensor] = []
         if config.feature_weight > 0 and gan.discriminator is not None:
             with torch.no_grad():
                 self.wanted = gan.features(target, config.feature_blocks)
-        self.areas = [F.adaptive_avg_pool2d(mask, (f.shape[2], f.shape[3])) for f in self.wanted]
+        self.areas = [F.adaptive_avg_pool2d(self.weight, (f.shape[2], f.shape[3])) for f in self.wanted]
 
     def __call__(
         self, w: Float[Tensor, "b *l d"], noises: Sequence[Float[Tensor, "b 1 _ _"]] | None
     ) -> Float[Tensor, " b"]:
         """One number a photo, for latents of [-1, 1] images with given noise maps (None: the stored ones)."""
         image = self.gan.image_from_w(w, "const" if noises is None else noises)
-        image = self.mask * image + (1 - self.mask) * self.target
-        loss = self.config.image_weight * masked_mean((image - self.target).abs(), self.mask)
+        if self.config.outside_weight == 0:  # features look around them: show them nothing there to look at
+            image = self.mask * image + (1 - self.mask) * self.target
+        loss = self.config.image_weight * masked_mean((image - self.target).abs(), self.weight)
         if self.wanted:
             found = self.gan.features(image, len(self.wanted))
             for a, b, area in zip(found, self.wanted, self.areas, strict=True):
