@@ -53,7 +53,7 @@ class ProjectConfig:
     collect: Literal["redraw", "last"] = "redraw"  # Pan renders and projects anew; Rep keeps the last batch
     collect_batches: int = 100  # batches of Np that "redraw" keeps
     teach: bool = False  # V and L also learn, from the pseudo images, the view and light each was drawn under (ours)
-    teach_weight: float = 1.0  # on squared errors in network units
+    teach_weight: float = 1.0  # on the mean squared error in network units
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class TurnConfig:
     """
 
     use: bool = False
+    weight: float = 10.0  # in steps 2 and 3, of V's and L's mean squared error on the turned pictures
     steps: int = 5  # pictures from halfway to the photo
     iterations: int = 40  # of tracking, a picture
 
@@ -83,6 +84,11 @@ class ViewConfig:
     rotation_deg: float = 60.0
     translation: float = 0.1
     translation_z: float = 0.0  # Pan 0, Rep 0.1
+
+
+@dataclass(frozen=True)
+class NetConfig:
+    width: float = 1.0  # of V, L, D and A against the papers' tables; 0.5 has a quarter of the weights
 
 
 @dataclass(frozen=True)
@@ -105,4 +111,5 @@ class FitConfig:
     prior: PriorConfig = field(default_factory=PriorConfig)
     turn: TurnConfig = field(default_factory=TurnConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
+    nets: NetConfig = field(default_factory=NetConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from bozzetto.method.problem import Problem, predict_depth, predict_light, predict_view
+from bozzetto.method.problem import Problem, Turned, predict_depth, predict_light, predict_view
 from bozzetto.nets.heads import raw_from_view
 from bozzetto.nets.networks import Networks
 
@@ -25,11 +25,15 @@ class PriorStep:
         # In half ranges: Adam does not mind the scale, bfloat16 and tiny gradients do.
         terms = {"total": error / problem.depth_range.half**2, "prior": error}
         if problem.turned is not None:
-            turned = problem.turned
-            images, view, light = turned.images.flatten(0, 1), turned.view.flatten(0, 1), turned.light.flatten(0, 1)
-            known = known_error(self.nets, images, view, light, problem)
+            known = turned_error(self.nets, problem.turned, problem)
             terms = {**terms, "total": terms["total"] + known, "known": known}
         return terms
+
+
+def turned_error(nets: Networks, turned: Turned, problem: Problem) -> Tensor:
+    """Mean squared error of V and L on the turned pictures."""
+    images, view, light = turned.images.flatten(0, 1), turned.view.flatten(0, 1), turned.light.flatten(0, 1)
+    return known_error(nets, images, view, light, problem)
 
 
 def known_error(

@@ -60,7 +60,8 @@ def new_state(problem: Problem, seed: int) -> FitState:
     """Fresh networks and a generator, both functions of the seed."""
     generator = torch.Generator().manual_seed(seed)
     size, device = problem.camera.size, problem.photo.device
-    return FitState(make_networks(size, problem.gan.info.w_dim, generator, device), generator)
+    width = problem.config.nets.width
+    return FitState(make_networks(size, problem.gan.info.w_dim, generator, device, width), generator)
 
 
 def moves(problem: Problem, kind: PhaseKind) -> tuple[str, ...]:

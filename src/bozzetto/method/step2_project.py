@@ -21,7 +21,7 @@ from bozzetto.losses.discriminator import DiscriminatorFeatures
 from bozzetto.losses.latent import latent_norm
 from bozzetto.losses.photometric import photometric
 from bozzetto.method.canonical_mask import canonical_mask
-from bozzetto.method.initialise import known_error
+from bozzetto.method.initialise import known_error, turned_error
 from bozzetto.method.problem import Problem, door, predict, predict_light, predict_view
 from bozzetto.method.step1_albedo import sum_terms
 from bozzetto.nets.networks import Networks
@@ -114,6 +114,9 @@ class ProjectStep:
         if project.teach:
             known = known_error(self.nets, pseudo.images, pseudo.view, pseudo.light, self.problem)
             terms["teach"] = project.teach_weight * known
+            if self.problem.turned is not None:
+                known = turned_error(self.nets, self.problem.turned, self.problem)
+                terms["turned"] = self.problem.config.turn.weight * known
         return {"total": sum_terms(terms), **terms}
 
     def _feature_distance(self, found: Tensor, pseudo: Pseudo) -> Tensor:

@@ -10,6 +10,7 @@ from bozzetto.geometry import shade
 from bozzetto.geometry.render import look
 from bozzetto.geometry.warp import sample
 from bozzetto.method.canonical_mask import canonical_mask
+from bozzetto.method.initialise import turned_error
 from bozzetto.method.photo_loss import Shape, light_up, make_shape, photo_loss, picture_loss, twice
 from bozzetto.method.problem import Problem, predict_albedo, predict_depth, predict_light, predict_view
 from bozzetto.method.step1_albedo import sum_terms
@@ -50,6 +51,8 @@ class FactoriseStep:
         own = light_up(shape, twice(view[:photos], mirror), twice(light[:photos], mirror), problem)
         terms = {f"photo_{k}": v for k, v in photo_loss(albedo, shape, own, problem, mirror).items()}
 
+        if problem.turned is not None:
+            terms["turned"] = problem.config.turn.weight * turned_error(nets, problem.turned, problem)
         weights = problem.config.loss
         if weights.prior_weight > 0 and problem.prior is not None:
             away = (depth - problem.prior) / problem.depth_range.half

@@ -16,16 +16,17 @@ class Autoencoder(nn.Module):
     D has one output channel and no activation, A three and tanh. One more level per doubling of the size above 64.
     """
 
-    def __init__(self, size: int, outputs: int, activation: nn.Module | None = None, cin: int = 3) -> None:
+    def __init__(self, size: int, outputs: int, activation: nn.Module | None = None, width: float = 1.0) -> None:
         super().__init__()
-        nf, depth, base = base_channels(size), levels(size), group_base(size)
+        nf, depth = base_channels(size, width), levels(size)
+        base = group_base(nf)
         widths = [nf * min(2**i, 8) for i in range(depth)]
 
-        def groups(width: int) -> int:
-            return base * max(width // nf, 1)
+        def groups(channels: int) -> int:
+            return base * (channels // nf)
 
         down: list[nn.Module] = []
-        for i, (before, after) in enumerate(zip([cin, *widths], widths, strict=False)):
+        for i, (before, after) in enumerate(zip([3, *widths], widths, strict=False)):
             down.append(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False))
             if i < depth - 1:
                 down.append(nn.GroupNorm(groups(after), after))

@@ -22,14 +22,14 @@ def levels(size: int) -> int:
     return size.bit_length() - 3
 
 
-def base_channels(size: int) -> int:
-    """nf of the papers' tables: max(4096 / S, 16). Below 64 px (tests) it stays at the 64 px value."""
-    return max(BASE_CHANNEL_BUDGET // max(size, MIN_SIZE), MIN_CHANNELS)
+def base_channels(size: int, width: float = 1.0) -> int:
+    """nf of the papers' tables: max(4096 / S, 16), times the width. Below 64 px (tests) it stays at the 64 px value."""
+    return max(int(BASE_CHANNEL_BUDGET * width) // max(size, MIN_SIZE), MIN_CHANNELS)
 
 
-def group_base(size: int) -> int:
-    """GroupNorm groups of the widest level: 8 from 128 px on, else 16 (Pan)."""
-    return 8 if size >= 128 else 16
+def group_base(nf: int) -> int:
+    """GroupNorm groups of the first level: 16 where it has 64 channels (64 px), 8 where it has fewer (Pan)."""
+    return 16 if nf >= 64 else 8
 
 
 class ResidualDown(nn.Module):

@@ -14,9 +14,9 @@ class Encoder(nn.Module):
     At 64 px: 3-64-128-256-512, then 512 and `outputs`. V has 6 outputs, L has 4.
     """
 
-    def __init__(self, size: int, outputs: int, cin: int = 3) -> None:
+    def __init__(self, size: int, outputs: int, cin: int = 3, width: float = 1.0) -> None:
         super().__init__()
-        nf, depth = base_channels(size), levels(size)
+        nf, depth = base_channels(size, width), levels(size)
         widths = [nf * min(2**i, 8) for i in range(depth)]
         layers: list[nn.Module] = []
         for before, after in zip([cin, *widths], widths, strict=False):
