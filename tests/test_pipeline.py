@@ -21,7 +21,7 @@ from bozzetto.errors import InputError, OutputError
 from bozzetto.keep import Interrupted
 from bozzetto.method.instance import Event
 from bozzetto.results import read_log, read_networks
-from tiny_run import CONFIG, Interrupter, photo, same_files, write_gan
+from tiny_run import CONFIG, INVERSION, Interrupter, photo, same_files, write_gan
 
 TENSORS = ("scene.safetensors", "networks.safetensors")
 
@@ -32,7 +32,15 @@ def gan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def go(gan: Path, out: Path | None = None, **changes: Any) -> Reconstruction:
-    given: dict[str, Any] = {"gan": gan, "mask": "border", "config": CONFIG, "out": out, "formats": (), **changes}
+    given: dict[str, Any] = {
+        "gan": gan,
+        "mask": "border",
+        "config": CONFIG,
+        "out": out,
+        "formats": (),
+        "inversion": INVERSION,
+        **changes,
+    }
     return reconstruct(given.pop("image", photo()), **given)
 
 

@@ -17,6 +17,7 @@ from tiny_gan import tiny_networks, tiny_spec
 
 from bozzetto.config import FitConfig, PriorConfig, ProjectConfig, Stage
 from bozzetto.gan.checkpoint import save_safetensors
+from bozzetto.gan.invert import InvertConfig
 from bozzetto.method.instance import Event
 
 SIZE = 16
@@ -25,6 +26,8 @@ CONFIG = FitConfig(
     project=ProjectConfig(collect_batches=2),
     prior=PriorConfig(iterations=3, threshold=0.0),
 )
+
+INVERSION = InvertConfig(steps=3, start_samples=64)
 
 
 def write_gan(path: Path, seed: int = 3) -> Path:

@@ -81,7 +81,7 @@ class Plan:
             "category": self.category,
             "mask": mask_identity(self.mask),
             "latent": given,
-            "inversion": self.inversion if given is None else None,
+            "inversion": self.inversion if given is None or self.config.turn.use else None,
             "fit": self.config,
             "scenes": self.scenes,
         }
@@ -298,7 +298,15 @@ def latent_of(job: Plan, mask: Float[Tensor, "1 1 s s"], partial: Partial | None
     # Without a given latent the photo comes first; where the object is turned, its mirror image is the last one.
     photos = ([] if job.latent is not None else [photo]) + ([photo.flip(3)] if turns else [])
     masks = ([] if job.latent is not None else [mask]) + ([mask.flip(3)] if turns else [])
-    found = invert(torch.cat(photos), job.gan, job.inversion, generator, progress.on_inversion, torch.cat(masks))
+    found = invert(
+        torch.cat(photos),
+        job.gan,
+        job.inversion,
+        generator=generator,
+        progress=progress.on_inversion,
+        mask=torch.cat(masks),
+    )
+    progress.on_inversion(job.inversion.steps, job.inversion.steps, {"psnr_db": float(found.psnr_db.mean())})
     w = found.w[:1] if job.latent is None else job.latent.to(device)
     tensors = {"w": w, "image": picture_of(w, job.gan)}
     if turns:

@@ -49,8 +49,10 @@ class TimeLeft:
 class Shown:
     """A `keep.Progress` for people; use it in a `with` block."""
 
-    def __init__(self, phases: Sequence[Phase], title: str = "", console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
+    def __init__(
+        self, phases: Sequence[Phase], title: str = "", console: Console | None = None, terse: bool = False
+    ) -> None:
+        self.console, self.terse = console or Console(stderr=True), terse
         self.title = title
         self.left = TimeLeft(phases)
         self.live = self.console.is_terminal
@@ -79,7 +81,7 @@ class Shown:
             self.bar.update(
                 self.task, description=f"{self.title} latent", completed=done, total=total, tail=told(terms)
             )
-        elif done == total:
+        elif done == total and not self.terse:
             self._line(f"latent: {told(terms)}")
 
     def on_iteration(self, event: Event) -> None:
@@ -89,7 +91,7 @@ class Shown:
             tail = f"{told(event.terms)}  {clock(self.left.seconds(event.done))} left"
             name = f"{self.title} {phase.title}"
             self.bar.update(self.task, description=name, completed=event.iteration, total=phase.iterations, tail=tail)
-        if event.iteration == phase.iterations:
+        if event.iteration == phase.iterations and not self.terse:
             spent, left = clock(time.monotonic() - self.start), clock(self.left.seconds(event.done))
             terms = f"  {told(event.terms)}" if event.terms else ""
             self._line(f"{phase.title}{terms}  ({spent}, {left} left)")

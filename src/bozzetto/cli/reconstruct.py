@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
 
 import tyro
 
@@ -15,17 +13,14 @@ from bozzetto.batch import name_folders, reconstruct_each
 from bozzetto.bench.truth import read_truth
 from bozzetto.cli.complain import complain
 from bozzetto.cli.dry_run import describe
-from bozzetto.cli.parse import parse, scan
 from bozzetto.cli.progress import Shown
-from bozzetto.cli.settings import Schedule, fit_config, settings_class
-from bozzetto.config import FitConfig
+from bozzetto.cli.settings import parse_with_settings
 from bozzetto.errors import InputError
 from bozzetto.export.formats import DEFAULT_FORMATS
 from bozzetto.inputs import find_device, find_gan, read_scenes
 from bozzetto.method.schedule import phases
 from bozzetto.photo import list_photos
 from bozzetto.pipeline import Plan, plan, run
-from bozzetto.presets import find_preset
 from bozzetto.results import Reconstruction
 from bozzetto.segment.registry import NAMES
 
@@ -50,34 +45,16 @@ class Arguments:
     dry_run: bool = False  # say what would be done and write nothing
     truth: Path | None = None  # head file (.npz) with the photo's true depth, to score the result against
     formats: tuple[str, ...] = DEFAULT_FORMATS  # what to draw into the result folder
-    schedule: tyro.conf.FlagConversionOff[Annotated[Schedule, tyro.conf.arg(name="")]] = field(default_factory=Schedule)
-
-
-def parse_all(argv: Sequence[str]) -> tuple[Arguments, Any, FitConfig]:
-    """The arguments, the settings and the preset they start from."""
-    preset = find_preset(scan(argv, "--preset") or "quick")
-    settings = settings_class(preset)
-    nameless = tyro.conf.arg(name="")
-    annotated: Any = Annotated  # types that are known at run time alone
-    spelled_out: Any = tyro.conf.FlagConversionOff  # --reuse False instead of --no-reuse
-    rows = [
-        ("arguments", Annotated[Arguments, nameless], field(default=Arguments())),
-        ("settings", spelled_out[annotated[settings, nameless]], field(default=settings())),
-    ]
-    kind: Any = dataclasses.make_dataclass("Reconstruct", rows, frozen=True)
-    what = "Photos to result folders: a textured object that can be turned and relit."
-    parsed = parse(kind, argv, "reconstruct", what)
-    return parsed.arguments, parsed.settings, preset
 
 
 def reconstruct(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    args, settings, preset = parse_all(argv)
+    what = "Photos to result folders: a textured object that can be turned and relit."
+    args, config, inversion = parse_with_settings(Arguments, argv, "reconstruct", what)
     photos = list_photos(args.photos)
     single = len(photos) == 1 and not args.photos[0].is_dir()
     if len(photos) > 1:
         _refuse_shared_files(args)
-    config = fit_config(preset, settings, args.schedule)
     gan = find_gan(args.gan, find_device(args.device), config.compute.gan_precision)
     jobs = list(zip(photos, folders_of(photos, args.out, single), strict=True))
     truth = None if args.truth is None else read_truth(args.truth)
@@ -92,7 +69,7 @@ def reconstruct(argv: Sequence[str]) -> int:
             seed=args.seed,
             config=config,
             category=args.category,
-            inversion=settings.inversion,
+            inversion=inversion,
             scenes=None if args.scenes is None else read_scenes(args.scenes),
         )
 

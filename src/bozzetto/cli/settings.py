@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
+from bozzetto.cli.parse import parse, scan
 from bozzetto.config import FitConfig, Stage
 from bozzetto.errors import InputError
 from bozzetto.gan.invert import InvertConfig
+from bozzetto.presets import find_preset
+
+Record = TypeVar("Record")
 
 # Groups whose flags go without the group's name in front: their own names say enough.
 BARE = ("optim", "loss", "project", "view", "compute")
@@ -77,3 +82,22 @@ def set_stages(stages: tuple[Stage, ...], schedule: Schedule) -> tuple[Stage, ..
     return tuple(
         replace(stage, **{name: values[i] for name, values in per_stage.items()}) for i, stage in enumerate(single)
     )
+
+
+def parse_with_settings(
+    kind: type[Record], argv: Sequence[str], command: str, description: str
+) -> tuple[Record, FitConfig, InvertConfig]:
+    """A command's own arguments, and the settings that its flags and its preset make."""
+    preset = find_preset(scan(argv, "--preset") or "quick")
+    settings = settings_class(preset)
+    nameless = tyro.conf.arg(name="")
+    annotated: Any = Annotated  # types that are known at run time alone
+    spelled_out: Any = tyro.conf.FlagConversionOff  # --reuse False instead of --no-reuse
+    rows: Any = [
+        ("arguments", annotated[kind, nameless]),
+        ("schedule", spelled_out[annotated[Schedule, nameless]], field(default=Schedule())),
+        ("settings", spelled_out[annotated[settings, nameless]], field(default=settings())),
+    ]
+    whole: Any = dataclasses.make_dataclass("Arguments", rows, frozen=True)
+    parsed = parse(whole, argv, command, description)
+    return parsed.arguments, fit_config(preset, parsed.settings, parsed.schedule), parsed.settings.inversion

@@ -1,0 +1,85 @@
+"""`bozzetto gan inspect` and `bozzetto gan sample`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+
+from bozzetto.cli.parse import parse
+from bozzetto.errors import InputError
+from bozzetto.export.images import write_png
+from bozzetto.gan.generator import Gan
+from bozzetto.gan.zoo import load_gan
+from bozzetto.inputs import find_device
+
+MAX_SAMPLES = 1024
+
+
+@dataclass(frozen=True)
+class Inspect:
+    gan: tyro.conf.Positional[str] = "heads"  # a built-in generator's name, or a file
+
+
+def inspect(argv: Sequence[str]) -> int:
+    """Print what is known of a generator as JSON."""
+    args = parse(Inspect, argv, "gan inspect", "Say what a generator file holds.")
+    sys.stdout.write(json.dumps(facts_of(load_gan(args.gan)), indent=2) + "\n")
+    return 0
+
+
+def facts_of(gan: Gan) -> dict[str, Any]:
+    """Everything a generator says of itself."""
+    spec = gan.generator.spec
+    facts: dict[str, Any] = asdict(gan.info)
+    facts["generator_arch"] = spec.generator_arch
+    facts["channels"] = {str(size): count for size, count in spec.channels.items()}
+    facts["generator_parameters"] = sum(p.numel() for p in gan.generator.parameters())
+    net = gan.discriminator
+    facts["discriminator_arch"] = None if net is None else spec.discriminator_arch
+    facts["discriminator_parameters"] = 0 if net is None else sum(p.numel() for p in net.parameters())
+    return facts
+
+
+@dataclass(frozen=True)
+class Sample:
+    gan: tyro.conf.Positional[str] = "heads"  # a built-in generator's name, or a file
+    out: Path = Path("results/samples.png")  # one picture, a grid
+    n: int = 36  # pictures
+    seed: int = 0
+    psi: float = 0.7  # truncation: 1 is none, 0 the mean
+    device: str = "auto"  # auto, cpu or cuda
+
+
+def sample(argv: Sequence[str]) -> int:
+    """Draw a grid of random pictures."""
+    args = parse(Sample, argv, "gan sample", "Pictures that a generator makes.")
+    if not 1 <= args.n <= MAX_SAMPLES:
+        raise InputError(f"--n must be 1 to {MAX_SAMPLES}, not {args.n}.")
+    gan = load_gan(args.gan, find_device(args.device))
+    z = torch.randn(args.n, gan.info.z_dim, generator=torch.Generator().manual_seed(args.seed)).to(gan.device)
+    with torch.no_grad():
+        rows = [gan.image_from_w(gan.w_from_z(part, args.psi)).cpu() for part in z.split(16)]
+    write_png(grid(torch.cat(rows) / 2 + 0.5), args.out)
+    sys.stdout.write(f"{args.out}\n")
+    return 0
+
+
+def grid(images: torch.Tensor) -> torch.Tensor:
+    """Pictures [N, 3, S, S] side by side in a square, row by row; what is left over is black."""
+    n, channels, size, _ = images.shape
+    columns = -(-int(n**0.5 * 1000) // 1000)
+    rows = -(-n // columns)
+    whole = images.new_zeros(rows * columns, channels, size, size)
+    whole[:n] = images
+    whole = whole.reshape(rows, columns, channels, size, size).permute(2, 0, 3, 1, 4)
+    return whole.reshape(channels, rows * size, columns * size)
+
+
+COMMANDS = {"gan inspect": inspect, "gan sample": sample}
