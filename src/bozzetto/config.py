@@ -73,6 +73,7 @@ class TurnConfig:
 
     use: bool = False
     weight: float = 10.0  # in steps 2 and 3, of V's and L's mean squared error on the turned pictures
+    share: float = 0.5  # of step 3's samples that are turned pictures; the others are projected ones
     steps: int = 5  # pictures from halfway to the photo
     iterations: int = 40  # of tracking, a picture
 

@@ -154,8 +154,6 @@ def _step(phase: Phase, problem: Problem, state: FitState) -> Callable[[], dict[
     # [batches, photos * Np] to [batches * Np, photos]: what a photo's samples are drawn from.
     kept = torch.stack(state.collected)
     kept = kept.unflatten(1, (photos, -1)).transpose(1, 2).flatten(0, 1)
-    if problem.turned is not None:
-        kept = torch.cat((kept, problem.turned.images.cpu()))
     factorise = FactoriseStep(problem, state.nets, kept, phase.samples, phase.mirror)
     return lambda: factorise.loss(state.generator)
 

@@ -31,11 +31,18 @@ class FactoriseStep:
         self.samples, self.mirror = samples, mirror
 
     def draw(self, generator: torch.Generator) -> tuple[Float[Tensor, "m 3 s s"], Tensor]:
-        """Np collected samples of each photo, without regard to what was drawn before, and their photo's index."""
+        """Np samples of each photo, without regard to what was drawn before, and their photo's index."""
+        turned = self.problem.turned
         kept, photos = self.collected.shape[:2]
-        pick = torch.randint(kept, (photos, self.samples), generator=generator, device=generator.device)
+        from_turned = 0 if turned is None else round(self.samples * self.problem.config.turn.share)
+        pick = torch.randint(kept, (photos, self.samples), generator=generator, device=generator.device).cpu()
         item = torch.arange(photos).repeat_interleave(self.samples)
-        return self.collected[pick.flatten().cpu(), item], item.to(self.problem.photo.device)
+        images = self.collected[pick.flatten(), item].unflatten(0, (photos, self.samples))
+        if turned is not None and from_turned:
+            other = torch.randint(len(turned.images), (photos, from_turned), generator=generator).flatten()
+            mine = torch.arange(photos).repeat_interleave(from_turned)
+            images[:, :from_turned] = turned.images.cpu()[other, mine].unflatten(0, (photos, from_turned))
+        return images.flatten(0, 1), item.to(self.problem.photo.device)
 
     def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
         problem, nets, mirror = self.problem, self.nets, self.mirror
