@@ -40,8 +40,9 @@ def whitening(gan: Gan, samples: int = SAMPLES) -> Whitening:
     """Whitening from `samples` latents of random z."""
     x = F.leaky_relu(gan.w_samples(samples), 1 / LRELU_SLOPE).double().cpu()
     mean = x.mean(dim=0)
-    _, singular, axes = torch.linalg.svd(x - mean, full_matrices=False)
-    deviation = singular / (len(x) - 1) ** 0.5
+    variance, columns = torch.linalg.eigh(torch.cov(x.t()))
+    deviation = variance.flip(0).clamp(min=0).sqrt()  # largest first
     deviation = deviation.clamp(min=float(deviation[0]) * FLOOR)
+    axes = columns.t().flip(0)
     forward, backward = deviation[:, None] * axes, axes.t() / deviation
     return Whitening(*(t.float().to(gan.device) for t in (mean, forward, backward)))
