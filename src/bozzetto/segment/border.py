@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bozzetto.segment.categories import Category
 from bozzetto.segment.regions import disc, fill_holes, frame, grow, largest_region
-from bozzetto.segment.segmenter import Segmentation
+from bozzetto.segment.segmenter import MOST_SHARE, Segmentation
 
 WORKING_PX = 64  # the background model is sought at this size
 NOISE_FLOOR = 0.0015  # root mean square over the channels; rounding to 8 bits alone makes 0.0011
@@ -81,7 +81,8 @@ def object_region(unexplained: Bool[Tensor, "1 1 h w"]) -> Bool[Tensor, "1 1 h w
 def believable(body: Bool[Tensor, "1 1 h w"]) -> bool:
     """Whether a region looks like an object and not like what is left when the object is taken for background."""
     centre = disc(body, CENTRE)
-    return bool((body & centre).sum() >= LEAST_CENTRE * centre.sum()) and raggedness(body) <= MOST_RAGGED
+    covers_centre = bool((body & centre).sum() >= LEAST_CENTRE * centre.sum())
+    return covers_centre and float(body.float().mean()) <= MOST_SHARE and raggedness(body) <= MOST_RAGGED
 
 
 def raggedness(body: Bool[Tensor, "1 1 h w"]) -> float:
@@ -160,18 +161,21 @@ def terms(height: int, width: int, order: int, device: torch.device) -> Float[Te
 
 
 def fit(image: Float[Tensor, "1 3 h w"], inliers: Bool[Tensor, "k 1 h w"], order: int) -> Background:
-    """Least-squares colour polynomial through each set of pixels, with its noise (not below the floor)."""
+    """Least-squares colour polynomial through each set of pixels, with the noise around it."""
     basis = terms(image.shape[-2], image.shape[-1], order, image.device).double()
     colours = image[0].flatten(1).T.double()
-    weight = inliers.flatten(1).double()
-    normal = torch.einsum("kn,ni,nj->kij", weight, basis, basis)
+    count = basis.shape[1]
+    # All sums that least squares needs, over each set of pixels, as one matrix product.
+    products = [basis[:, :, None] * basis[:, None], basis[:, :, None] * colours[:, None], colours.square()]
+    sums = inliers.flatten(1).double() @ torch.cat([p.flatten(1) for p in products], dim=1)
+    left = sums[:, : count * count].view(-1, count, count)
+    right = sums[:, count * count : -3].view(-1, count, 3)
     # A patch alone hardly fixes a slope: a little ridge keeps every system solvable and the slopes small.
-    normal = normal + 1e-3 * torch.eye(basis.shape[1], dtype=torch.float64, device=image.device)
-    right = torch.einsum("kn,ni,nc->kic", weight, basis, colours)
-    coefficients = torch.linalg.solve(normal, right)
-    misfit = (torch.einsum("ni,kic->knc", basis, coefficients) - colours).square().mean(dim=2)
-    sigma = ((misfit * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)).sqrt()
-    return Background(coefficients.float(), sigma.float())
+    ridge = 1e-3 * torch.eye(count, dtype=torch.float64, device=image.device)
+    coefficients = torch.linalg.solve(left + ridge, right)
+    squares = (coefficients * (left @ coefficients - 2 * right)).sum(dim=(1, 2)) + sums[:, -3:].sum(dim=1)
+    pixels = inliers.sum(dim=(1, 2, 3)).clamp(min=1)
+    return Background(coefficients.float(), (squares.clamp(min=0) / (3 * pixels)).sqrt().float())
 
 
 def residual(image: Float[Tensor, "1 3 h w"], background: Background) -> Float[Tensor, "k 1 h w"]:

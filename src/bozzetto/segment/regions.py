@@ -4,37 +4,36 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
-def grow(seed: Bool[Tensor, "b 1 h w"], allowed: Bool[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
-    """All allowed pixels that a 4-connected path of allowed pixels joins to an allowed seed pixel, per item.
+def spread(labels: Int[Tensor, "b 1 h w"], allowed: Bool[Tensor, "b 1 h w"]) -> Int[Tensor, "b 1 h w"]:
+    """The largest label >= 0 found in each pixel's 4-connected region of allowed pixels; 0 outside them.
 
-    Geodesic dilation (morphological reconstruction), a whole run of a row or column at a time until nothing changes.
+    Labels run along whole rows and columns at a time, both ways, until nothing changes.
     """
-    region = seed & allowed
-    walls = {(dim, back): _last(~_turned(allowed, dim, back), dim) for dim in (2, 3) for back in (False, True)}
+    top = int(labels.max()) + 1 if labels.numel() else 1
+    labels = labels * allowed
+    # A running maximum starts anew behind every wall if the number of walls passed outweighs every label.
+    walls = {(dim, back): _turned(~allowed, dim, back).cumsum(dim) * top for dim in (2, 3) for back in (False, True)}
     while True:
-        grown = region
-        for (dim, back), wall in walls.items():
-            # A pixel is reached where the last pixel of the region behind it is nearer than the last wall.
-            reached = _last(_turned(grown, dim, back), dim) > wall
-            grown = grown | _turned(reached, dim, back)
-        if torch.equal(grown, region):
-            return region
-        region = grown
+        carried = labels
+        for (dim, back), passed in walls.items():
+            running = (_turned(carried, dim, back) + passed).cummax(dim).values - passed
+            carried = _turned(running, dim, back) * allowed
+        if torch.equal(carried, labels):
+            return labels
+        labels = carried
 
 
-def _turned(mask: Tensor, dim: int, back: bool) -> Tensor:
-    return mask.flip(dim) if back else mask
+def _turned(values: Tensor, dim: int, back: bool) -> Tensor:
+    return values.flip(dim) if back else values
 
 
-def _last(mask: Bool[Tensor, "b 1 h w"], dim: int) -> Tensor:
-    """Position, counted from 1, of the last true entry up to and with each entry along a dimension; 0 before any."""
-    shape = [-1 if d == dim else 1 for d in range(4)]
-    place = torch.arange(1, mask.shape[dim] + 1, device=mask.device, dtype=torch.int32).view(shape)
-    return (place * mask).cummax(dim).values
+def grow(seed: Bool[Tensor, "b 1 h w"], allowed: Bool[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
+    """All allowed pixels that a 4-connected path of allowed pixels joins to an allowed seed pixel, per item."""
+    return spread((seed & allowed).long(), allowed) > 0
 
 
 def frame(like: Tensor, thickness: int = 1) -> Bool[Tensor, "1 1 h w"]:
@@ -60,15 +59,8 @@ def fill_holes(inside: Bool[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
 def largest_region(inside: Bool[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
     """The 4-connected region with the most pixels, per item (an empty mask stays empty)."""
     batch, _, height, width = inside.shape
-    ids = torch.arange(1, height * width + 1, device=inside.device, dtype=torch.float64).view(1, 1, height, width)
-    labels = ids * inside
-    while True:  # every region takes the largest id in it
-        down_up = F.max_pool2d(labels, (3, 1), stride=1, padding=(1, 0))
-        left_right = F.max_pool2d(labels, (1, 3), stride=1, padding=(0, 1))
-        spread = torch.maximum(down_up, left_right) * inside
-        if torch.equal(spread, labels):
-            break
-        labels = spread
+    ids = torch.arange(1, height * width + 1, device=inside.device).view(1, 1, height, width)
+    labels = spread(ids.expand(batch, -1, -1, -1), inside)
     kept = torch.zeros_like(inside)
     for item in range(batch):
         values, counts = labels[item][inside[item]].unique(return_counts=True)
