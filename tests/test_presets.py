@@ -11,7 +11,7 @@ from bozzetto.errors import InputError
 from bozzetto.method.schedule import Phase, phases
 from bozzetto.presets import PRESETS, find_preset
 
-# Iterations of steps 1, 2 and 3 and Np of every stage, and where the mirror branch is on.
+# Iterations of steps 1, 2 and 3 and Np of every stage, and where step 3 has the mirror branch. Step 1 never has it.
 TABLES: dict[str, list[tuple[int, int, int, int, bool]]] = {
     # Galatolo & Nilsson, Tables 1 and 2 (faces and cats).
     "rep": [(700, 700, 600, 16, False)] + 3 * [(200, 500, 400, 16, False)],
@@ -33,14 +33,18 @@ def stages_of(rows: tuple[Phase, ...]) -> list[tuple[int, int, int, int, bool]]:
         mine = [row for row in rows if row.stage == number]
         count = {row.kind: row.iterations for row in mine}
         steps = (count.get("albedo", 0), count.get("project", 0), count.get("factorise", 0))
-        out.append((*steps, mine[0].samples, mine[0].mirror))
-        assert len({(row.samples, row.mirror) for row in mine}) == 1
+        mirrored = [row.kind for row in mine if row.mirror]
+        assert mirrored in ([], ["factorise"])
+        assert len({row.samples for row in mine}) == 1
+        out.append((*steps, mine[0].samples, bool(mirrored)))
     return out
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_presets_are_the_tables(name: str) -> None:
-    assert stages_of(phases(find_preset(name), with_prior=True)) == TABLES[name]
+    config = find_preset(name)
+    assert stages_of(phases(config, with_prior=True)) == TABLES[name]
+    assert config.prior.iterations == 1000
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -48,7 +52,6 @@ def test_what_every_schedule_does(name: str) -> None:
     config = find_preset(name)
     with_prior, without = (phases(config, with_prior=flag) for flag in (True, False))
     assert with_prior == (Phase("prior", 0, config.prior.iterations), *without)
-    assert config.prior.iterations == 1000
     for before, row in zip(with_prior, without, strict=False):
         assert row.iterations > 0
         if row.kind == "factorise":  # always on samples collected just before, in the same stage
@@ -109,6 +112,25 @@ def test_steps_without_iterations_are_left_out() -> None:
     ]
     assert phases(replace(config, prior=replace(config.prior, iterations=0)), with_prior=True) == rows
     assert [row.title for row in rows[:2]] == ["stage 1 albedo", "stage 2 collect"]
+
+
+@pytest.mark.parametrize(
+    ("mirror", "mirror_albedo", "kinds"),
+    [
+        (False, False, set()),
+        (True, False, {"factorise"}),
+        (False, True, {"albedo"}),
+        (True, True, {"albedo", "factorise"}),
+    ],
+)
+def test_steps_1_and_3_have_a_mirror_branch_each(mirror: bool, mirror_albedo: bool, kinds: set[str]) -> None:
+    config = FitConfig(stages=(Stage(1, 1, 1, mirror=mirror, mirror_albedo=mirror_albedo),))
+    assert {row.kind for row in phases(config, with_prior=True) if row.mirror} == kinds
+
+
+def test_the_quick_preset_mirrors_in_both_steps() -> None:
+    rows = phases(find_preset("quick"), with_prior=True)
+    assert {row.kind for row in rows if row.mirror} == {"albedo", "factorise"}
 
 
 def test_an_unknown_preset_is_told_with_the_known_ones() -> None:

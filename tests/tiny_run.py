@@ -22,7 +22,7 @@ from bozzetto.method.instance import Event
 
 SIZE = 16
 CONFIG = FitConfig(
-    stages=(Stage(2, 2, 2, samples=2, mirror=True), Stage(1, 2, 2, samples=3)),
+    stages=(Stage(2, 2, 2, samples=2, mirror=True, mirror_albedo=True), Stage(1, 2, 2, samples=3)),
     project=ProjectConfig(collect_batches=2),
     prior=PriorConfig(iterations=3, threshold=0.0),
 )

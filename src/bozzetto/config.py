@@ -16,7 +16,8 @@ class Stage:
     project: int  # iterations of step 2
     factorise: int  # iterations of step 3
     samples: int = 16  # Np: pseudo views and lights drawn an iteration
-    mirror: bool = False  # add the losses of the mirrored object in steps 1 and 3 (Pan)
+    mirror: bool = False  # add the losses of the mirrored object in step 3 (Pan)
+    mirror_albedo: bool = False  # the same in step 1 (ours)
     repeat: int = 1  # how many times in a row
 
 
@@ -27,6 +28,7 @@ class OptimConfig:
     lr: float = 1e-4
     prior_lr: float = 1e-4  # step 0
     project_lr: float = 1e-4  # step 2
+    final_lr: float = 1.0  # share of the rate that a cosine leaves at the end of every step 3; papers: 1, constant
     beta1: float = 0.9
     beta2: float = 0.999
     weight_decay: float = 5e-4

@@ -24,8 +24,8 @@ PRESETS: dict[str, FitConfig] = {
     # Ours: two minutes on two CPU cores at 64 px. The object's turn is found first (method/turn.py) and anchors V and
     # L; thin networks, bfloat16 and few samples make iterations cheap; the depth is held smooth and near the prior.
     "quick": FitConfig(
-        stages=(Stage(albedo=60, project=150, factorise=300, samples=4, mirror=True),),
-        optim=OptimConfig(lr=2e-4, prior_lr=5e-4, project_lr=5e-4),
+        stages=(Stage(albedo=60, project=150, factorise=400, samples=4, mirror=True, mirror_albedo=True),),
+        optim=OptimConfig(lr=3e-4, final_lr=0.05, prior_lr=5e-4, project_lr=5e-4),
         loss=LossConfig(smooth_depth_weight=6.0, prior_weight=0.5),
         project=ProjectConfig(collect_batches=24, teach=True),
         prior=PriorConfig(iterations=150),

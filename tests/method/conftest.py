@@ -19,7 +19,7 @@ SIZE = 16
 MakeProblem = Callable[..., Problem]
 
 SHORT = FitConfig(
-    stages=(Stage(2, 2, 2, samples=2, mirror=True), Stage(1, 1, 1, samples=3)),
+    stages=(Stage(2, 2, 2, samples=2, mirror=True, mirror_albedo=True), Stage(1, 1, 1, samples=3)),
     optim=OptimConfig(lr=1e-4, prior_lr=3e-4),
     project=ProjectConfig(collect_batches=2),
     prior=PriorConfig(iterations=2, threshold=0.0),

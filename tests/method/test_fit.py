@@ -19,6 +19,8 @@ from bozzetto.method.instance import fit, moves_at, new_state
 from bozzetto.method.problem import Problem
 from bozzetto.method.schedule import phases
 from bozzetto.method.state import FitState
+from bozzetto.method.step1_albedo import AlbedoStep
+from bozzetto.method.step3_factorise import FactoriseStep
 
 MakeProblem = Callable[..., Problem]
 
@@ -164,6 +166,34 @@ def test_the_prior_stops_on_its_threshold(make_problem: MakeProblem) -> None:
     _, recorder = run(make_problem(config=config))
     assert [event.terms["prior"] for event in recorder.events] == errors[: first_below + 1]
     assert recorder.positions[-1] == (1, 0)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_the_schedule_says_where_the_mirror_branch_is(make_problem: MakeProblem, mirror: bool) -> None:
+    """`mirror` is step 3's business and `mirror_albedo` step 1's."""
+    stage = Stage(1, 0, 1, samples=2, mirror=not mirror, mirror_albedo=mirror)
+    problem = make_problem(prior=None, config=FitConfig(stages=(stage,), project=ProjectConfig(collect_batches=1)))
+    expected: list[dict[str, float]] = []
+
+    class Foresight(Recorder):
+        """Computes what step 3 is about to compute."""
+
+        def on_state(self, state: FitState) -> None:
+            if state.phase == 2 and state.iteration == 0:
+                generator = torch.Generator()
+                generator.set_state(state.generator.get_state())
+                kept = torch.stack(state.collected).transpose(0, 1)
+                with torch.no_grad():
+                    terms = FactoriseStep(problem, state.nets, kept, 2, mirror=not mirror).loss(generator)
+                expected.append({name: value.item() for name, value in terms.items()})
+
+    state, foresight = new_state(problem, 0), Foresight()
+    with torch.no_grad():
+        terms, other = (AlbedoStep(problem, state.nets, flag).loss() for flag in (mirror, not mirror))
+    expected.append({name: value.item() for name, value in terms.items()})
+    assert expected[0]["l1"] != other["l1"].item()
+    fit(problem, state, foresight)
+    assert [event.terms for event in foresight.events if event.terms] == expected
 
 
 def test_without_a_prior_there_is_no_step_0(make_problem: MakeProblem) -> None:

@@ -68,10 +68,11 @@ def time_steps(config: StepsConfig, on_turn: Callable[[int], None] | None = None
     if config.iterations < 2 or config.repeats < 1:
         raise InputError("Timing takes 2 iterations and 1 repeat at least; the first iteration is not counted.")
     preset = find_preset(config.preset)
-    n = config.iterations
+    n, first = config.iterations, preset.stages[0]
+    mirror = {"mirror": first.mirror, "mirror_albedo": first.mirror_albedo}
     fit = replace(
         preset,
-        stages=(Stage(n, n, n, samples=config.np, mirror=preset.stages[0].mirror),),
+        stages=(Stage(n, n, n, samples=config.np, **mirror),),
         prior=replace(preset.prior, iterations=n, threshold=0.0),
         project=replace(preset.project, collect="redraw", collect_batches=n),
         turn=replace(preset.turn, use=False),
@@ -108,7 +109,7 @@ def time_steps(config: StepsConfig, on_turn: Callable[[int], None] | None = None
         "rows": rows,
         "machine": machine(config.device),
         "versions": versions(),
-        "settings": {**asdict(config), "mirror": preset.stages[0].mirror, "generator": generator, "channels": channels},
+        "settings": {**asdict(config), **mirror, "generator": generator, "channels": channels},
         "compute": asdict(fit.compute),
         "compute_plain": {**asdict(PLAIN), "gan": "readable modules, grouped convolutions"},
     }

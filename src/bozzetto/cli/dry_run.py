@@ -40,7 +40,7 @@ def describe(job: Plan, photo: Path, folder: Path) -> str:
 def _phase(row: Phase) -> str:
     most = "at most " if row.kind == "prior" else ""
     extra = "" if row.kind in ("prior", "albedo") else f", {row.samples} samples"
-    mirror = ", mirrored too" if row.mirror and row.kind in ("albedo", "factorise") else ""
+    mirror = ", mirrored too" if row.mirror else ""
     return f"{row.title}: {most}{row.iterations} iterations{extra}{mirror}"
 
 

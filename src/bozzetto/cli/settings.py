@@ -31,7 +31,8 @@ class Schedule:
     project: tuple[int, ...] = ()  # iterations of step 2
     factorise: tuple[int, ...] = ()  # iterations of step 3
     samples: tuple[int, ...] = ()  # Np: pseudo views and lights an iteration
-    mirror: tuple[bool, ...] = ()  # losses of the mirrored object
+    mirror: tuple[bool, ...] = ()  # losses of the mirrored object in step 3
+    mirror_albedo: tuple[bool, ...] = ()  # the same in step 1
 
 
 def settings_class(preset: FitConfig) -> Any:

@@ -16,7 +16,7 @@ class Phase:
     stage: int  # 0 is the prior, stages count from 1
     iterations: int
     samples: int = 1  # Np
-    mirror: bool = False
+    mirror: bool = False  # add the losses of the mirrored object (steps 1 and 3)
 
     @property
     def title(self) -> str:
@@ -35,9 +35,9 @@ def phases(config: FitConfig, with_prior: bool) -> tuple[Phase, ...]:
             kept = config.project.collect_batches if config.project.collect == "redraw" else 1
             needed = kept if stage.factorise > 0 else 0
             rows += [
-                Phase("albedo", number, stage.albedo, stage.samples, stage.mirror),
-                Phase("project", number, stage.project, stage.samples, stage.mirror),
-                Phase("collect", number, needed, stage.samples, stage.mirror),
+                Phase("albedo", number, stage.albedo, stage.samples, stage.mirror_albedo),
+                Phase("project", number, stage.project, stage.samples),
+                Phase("collect", number, needed, stage.samples),
                 Phase("factorise", number, stage.factorise, stage.samples, stage.mirror),
             ]
     return tuple(phase for phase in rows if phase.iterations > 0)
