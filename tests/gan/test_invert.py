@@ -41,16 +41,16 @@ def test_whitening_there_and_back_is_exact_and_white(gan: Gan) -> None:
 
 
 def test_the_guess_beats_the_nearest_sample_and_the_mean(heads: Gan) -> None:
-    images, white = samples(heads, 8) * 2 - 1, whitening(heads)
-    table = start_table(heads, white, seeded(), 256)
+    images, white = samples(heads, 6) * 2 - 1, whitening(heads)
+    table = start_table(heads, white, seeded(), 160)
 
     def error(v: Tensor) -> float:
         with torch.no_grad():
             return float((heads.image_from_w(white.to_w(v)) - images).abs().mean())
 
     guess, nearest = error(table.guess(images)), error(table.nearest(images))
-    middle = error(torch.zeros(8, heads.info.w_dim))
-    assert guess < 0.8 * nearest < 0.8 * middle
+    middle = error(torch.zeros(6, heads.info.w_dim))
+    assert guess < 0.85 * nearest < 0.85 * middle
 
 
 def test_samples_in_the_table_are_guessed_back(gan: Gan) -> None:
@@ -63,11 +63,11 @@ def test_samples_in_the_table_are_guessed_back(gan: Gan) -> None:
 
 def test_own_samples_are_found_again(heads: Gan) -> None:
     images = samples(heads, 2)
-    found = invert(images, heads, replace(QUICK, steps=60), seeded())
+    found = invert(images, heads, replace(QUICK, start_samples=96), seeded())
     mean = heads.image_from_w(heads.w_mean()[None]) / 2 + 0.5
     of_mean = -10 * torch.log10((mean - images).square().mean(dim=(1, 2, 3)))
-    assert (found.psnr_db > of_mean + 10).all()
-    assert (found.psnr_db > 27).all()
+    assert (found.psnr_db > of_mean + 8).all()
+    assert (found.psnr_db > 25).all()
     assert (found.losses[-1] < 0.6 * found.losses[0]).all()
     assert (found.prior < 1.5).all()  # no further out than the generator's own latents
     again = (heads.image_from_w(found.w) / 2 + 0.5).clamp(0, 1)
