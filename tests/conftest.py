@@ -11,9 +11,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 
 # Modules whose annotations are not checked, and why.
 UNCHECKED = {
-    "bozzetto.types": "Factors may hold one depth and albedo for many views",
     "bozzetto.gan.generator": "refuses latents of a wrong shape itself, in a sentence of its own",
-    "bozzetto.priors.registry": "its doors take masks that are not square",
 }
 # A compiler that reads the function's source or bytecode cannot read through a checking wrapper.
 COMPILED = re.compile(r"^\s*(import|from) (numba|triton)\b", re.MULTILINE)

@@ -58,10 +58,10 @@ LIGHT_NAMES = ("ambient", "diffuse", "dx", "dy")  # normalise(-dx, -dy, -1) poin
 
 @dataclass(frozen=True)
 class Factors:
-    """What a photo is taken apart into. Every field carries the same batch size B."""
+    """What a photo is taken apart into. One object (n = 1) may be seen in many views and lights; otherwise n = b."""
 
-    depth: Float[Tensor, "b 1 h w"]  # canonical depth, scene units
-    albedo: Float[Tensor, "b 3 h w"]  # [0, 1]
+    depth: Float[Tensor, "n 1 h w"]  # canonical depth, scene units
+    albedo: Float[Tensor, "n 3 h w"]  # [0, 1]
     view: Float[Tensor, "b 6"]  # rx, ry, rz [rad], tx, ty, tz [scene units]
     light: Float[Tensor, "b 4"]  # ambient, diffuse [0, 1], dx, dy
 

@@ -64,10 +64,10 @@ def shape_range(depth_range: DepthRange, category: str | Category) -> DepthRange
 
 def prior_depth(
     name: str,
-    mask_or_score: Float[Tensor, "b 1 s s"],
+    mask_or_score: Float[Tensor, "b 1 h w"],
     depth_range: DepthRange,
     category: str | Category,
-) -> Float[Tensor, "b 1 s s"]:
+) -> Float[Tensor, "b 1 h w"]:
     """Depth, in scene units, of the shape that step 0 fits the depth network to.
 
     Always inside [near, far] of the depth range, so that the depth network can express it. Every item depends on
@@ -75,7 +75,7 @@ def prior_depth(
 
     Args:
         name: one of `PRIORS` whose `has_shape` is true.
-        mask_or_score: [B,1,S,S] in [0, 1]; `PRIORS[name].reads` says which of the segmenter's outputs is meant.
+        mask_or_score: [B,1,H,W] in [0, 1]; `PRIORS[name].reads` says which of the segmenter's outputs is meant.
     Raises:
         InputError: unknown prior or category, or a prior that has no shape.
     """
