@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import sys
 import tempfile
@@ -13,12 +14,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol, runtime_checkable
 
 from bozzetto.errors import CheckpointError
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_S = 30.0
+
+
+@runtime_checkable
+class ByteStream(Protocol):
+    """What a download is read from; closed by leaving its `with` block."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(self, *error: Any) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -61,7 +73,7 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def fetch(remote: RemoteFile, open_url: Callable[[str], IO[bytes]] | None = None) -> Path:
+def fetch(remote: RemoteFile, open_url: Callable[[str], ByteStream] | None = None) -> Path:
     """Path of the file in the cache, downloaded first if it is not there; its hash is checked at every use.
 
     Args:
@@ -84,7 +96,7 @@ def fetch(remote: RemoteFile, open_url: Callable[[str], IO[bytes]] | None = None
     return path
 
 
-def open_https(url: str) -> IO[bytes]:
+def open_https(url: str) -> ByteStream:
     """Open a URL, following redirects to https only."""
     _require_https(url)
     opener = urllib.request.build_opener(_HttpsRedirects)
@@ -103,7 +115,7 @@ def _require_https(url: str) -> None:
         raise CheckpointError(f"Only https downloads are allowed, and this is not one: {url}.")
 
 
-def _download(remote: RemoteFile, path: Path, open_url: Callable[[str], IO[bytes]]) -> None:
+def _download(remote: RemoteFile, path: Path, open_url: Callable[[str], ByteStream]) -> None:
     """Stream to a temporary name in the cache folder, check the hash, and only then give the file its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary_name = tempfile.mkstemp(prefix=f".{remote.name}.", suffix=".part", dir=path.parent)
@@ -125,7 +137,7 @@ def _download(remote: RemoteFile, path: Path, open_url: Callable[[str], IO[bytes
         temporary.unlink(missing_ok=True)
 
 
-def _copy(remote: RemoteFile, stream: IO[bytes], target: IO[bytes]) -> None:
+def _copy(remote: RemoteFile, stream: ByteStream, target: io.BufferedWriter) -> None:
     received = 0
     while chunk := stream.read(CHUNK_BYTES):
         received += len(chunk)
