@@ -82,8 +82,12 @@ def moves_at(problem: Problem, phase: int) -> tuple[str, ...]:
     return moves(problem, rows[phase].kind) if phase < len(rows) else ()
 
 
-def _learning_rate(optim: OptimConfig, kind: PhaseKind) -> float:
-    return {"prior": optim.prior_lr, "project": optim.project_lr}.get(kind, optim.lr)
+def _learning_rate(optim: OptimConfig, phase: Phase, iteration: int) -> float:
+    """The rate of a phase's iteration, counted from 0; in step 3 it falls, so that the depth comes to rest."""
+    if phase.kind == "factorise":
+        fall = (1 + math.cos(math.pi * iteration / phase.iterations)) / 2
+        return optim.lr * (optim.final_lr + (1 - optim.final_lr) * fall)
+    return {"prior": optim.prior_lr, "project": optim.project_lr}.get(phase.kind, optim.lr)
 
 
 def fit(problem: Problem, state: FitState, watcher: Watcher | None = None) -> Networks:
@@ -103,15 +107,13 @@ def fit(problem: Problem, state: FitState, watcher: Watcher | None = None) -> Ne
         state.nets.train_only(trained)
         optim = problem.config.optim
         parameters = state.nets.parameters(trained)
-        lr = _learning_rate(optim, phase.kind)
         if parameters and state.optimiser is None:
-            state.optimiser = make_optimiser(parameters, optim, lr, problem.config.compute.fused_adam)
-        elif state.optimiser is not None:  # a restored one does not know which phase it is in
-            state.optimiser.param_groups[0]["lr"] = lr
+            state.optimiser = make_optimiser(parameters, optim, optim.lr, problem.config.compute.fused_adam)
         while state.iteration < phase.iterations:
             start = time.perf_counter()
             terms = compute()
             if state.optimiser is not None:
+                state.optimiser.param_groups[0]["lr"] = _learning_rate(optim, phase, state.iteration)
                 state.optimiser.zero_grad(set_to_none=True)
                 terms["total"].backward()
                 state.optimiser.step()
