@@ -18,7 +18,8 @@ from bozzetto.segment.categories import Category
 from bozzetto.segment.regions import disc, steepen, tidy
 from bozzetto.segment.segmenter import Segmentation
 
-MODEL = "modules/selfie_segmentation/selfie_segmentation.tflite"  # mediapipe 0.10.14 to 0.10.21 carry it, 0.10.30 and later do not
+# Inside the mediapipe package: versions 0.10.14 to 0.10.21 carry it, 0.10.30 and later do not.
+MODEL = "modules/selfie_segmentation/selfie_segmentation.tflite"
 INSTALL = "run: pip install 'bozzetto[segment]' (Python 3.10 to 3.12), or give a mask file"
 
 MIDDLE = 0.5  # half widths; the object is expected to fill this disc
