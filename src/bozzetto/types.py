@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+BORDER_COLUMNS = 2  # on either side, pulled to `DepthRange.border` by the depth network's head: no shape there
+
 
 @dataclass(frozen=True)
 class DepthRange:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bozzetto.nets.autoencoder import Autoencoder
-from bozzetto.nets.blocks import group_base, initialise, levels
+from bozzetto.nets.blocks import initialise, levels
 from bozzetto.nets.encoder import Encoder
 from bozzetto.nets.networks import NAMES, Networks, make_networks
 from bozzetto.nets.offset_encoder import OffsetEncoder
@@ -37,7 +37,14 @@ def test_shapes_at_every_size(size: int) -> None:
 def test_every_size_has_its_own_number_of_levels_down_to_four_pixels(size: int) -> None:
     assert size == 4 * 2 ** levels(size)
     norms = [m for m in Autoencoder(size, 1).modules() if isinstance(m, nn.GroupNorm)]
-    assert {m.num_channels // m.num_groups for m in norms} == {max(4096 // max(size, 64), 16) // group_base(size)}
+    nf = max(4096 // max(size, 64), 16)
+    assert {m.num_channels // m.num_groups for m in norms} == {nf // (16 if size <= 64 else 8)}
+
+
+def test_half_the_width_has_about_a_quarter_of_the_weights() -> None:
+    whole, half = Autoencoder(64, 1), Autoencoder(64, 1, width=0.5)
+    assert 0.2 < count(half) / count(whole) < 0.3
+    assert half(torch.zeros(1, 3, 64, 64)).shape == (1, 1, 64, 64)
 
 
 @pytest.mark.parametrize("size", [0, 8, 12, 63, 96, -64])

@@ -8,6 +8,7 @@ from torch import Tensor
 from bozzetto.method.problem import Problem, Turned, predict_depth, predict_light, predict_view
 from bozzetto.nets.heads import raw_from_view
 from bozzetto.nets.networks import Networks
+from bozzetto.types import BORDER_COLUMNS
 
 
 class PriorStep:
@@ -21,7 +22,7 @@ class PriorStep:
     def loss(self) -> dict[str, Tensor]:
         problem = self.problem
         depth = predict_depth(self.nets, problem.photo, problem)
-        error = (depth - self.prior)[..., 2:-2].square().mean()
+        error = (depth - self.prior)[..., BORDER_COLUMNS:-BORDER_COLUMNS].square().mean()
         # In half ranges: Adam does not mind the scale, bfloat16 and tiny gradients do.
         terms = {"total": error / problem.depth_range.half**2, "prior": error}
         if problem.turned is not None:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bozzetto.types import DepthRange
+from bozzetto.types import BORDER_COLUMNS, DepthRange
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ def depth_from_raw(raw: Float[Tensor, "b 1 s s"], depth_range: DepthRange) -> Fl
     centred = raw - raw.mean(dim=(1, 2, 3), keepdim=True)
     depth = depth_range.middle + depth_range.half * centred.tanh()
     keep = torch.ones_like(depth[:1])
-    keep[..., :2] = 0
-    keep[..., -2:] = 0
+    keep[..., :BORDER_COLUMNS] = 0
+    keep[..., -BORDER_COLUMNS:] = 0
     return depth * keep + depth_range.border * (1 - keep)
 
 

@@ -13,7 +13,7 @@ from bozzetto.geometry.render import render
 from bozzetto.geometry.warp import sample
 from bozzetto.results.provenance import Provenance
 from bozzetto.results.reconstruction import Reconstruction
-from bozzetto.types import Camera, DepthRange, Factors
+from bozzetto.types import BORDER_COLUMNS, Camera, DepthRange, Factors
 
 # A point this many pixels' worth of depth behind what the photo shows counts as hidden by it.
 _HIDDEN_PX = 3.0
@@ -105,6 +105,9 @@ def assemble(
         latent: w, one row a layer, or one row for all.
     """
     seen = render(factors, camera, depth_range)
+    outline = mask_to_canonical(mask, factors.depth, seen.depth, factors.view, camera).clone()
+    outline[..., :BORDER_COLUMNS] = 0  # the depth there is no shape, and would stand out as a wall
+    outline[..., -BORDER_COLUMNS:] = 0
 
     def item(batch: Tensor) -> Tensor:
         return batch[0].detach().to("cpu", torch.float32, copy=True).contiguous()
@@ -115,7 +118,7 @@ def assemble(
         recon=item(seen.image),
         recon_mask=item(seen.mask),
         mask=item(mask),
-        canonical_mask=item(mask_to_canonical(mask, factors.depth, seen.depth, factors.view, camera)),
+        canonical_mask=item(outline),
         depth=item(factors.depth),
         depth_posed=item(seen.depth),
         normal=item(seen.normal),
