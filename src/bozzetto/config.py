@@ -91,7 +91,7 @@ class ViewConfig:
 
 @dataclass(frozen=True)
 class NetConfig:
-    width: float = 1.0  # of V, L, D and A against the papers' tables; 0.5 has a quarter of the weights
+    width: float = 1.0  # of V, L, D and A against the papers' tables
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,9 @@ def test_every_size_has_its_own_number_of_levels_down_to_four_pixels(size: int) 
     assert {m.num_channels // m.num_groups for m in norms} == {nf // (16 if size <= 64 else 8)}
 
 
-def test_half_the_width_has_about_a_quarter_of_the_weights() -> None:
+def test_half_the_width_has_between_a_quarter_and_half_of_the_weights() -> None:
     whole, half = Autoencoder(64, 1), Autoencoder(64, 1, width=0.5)
-    assert 0.2 < count(half) / count(whole) < 0.3
+    assert 0.25 < count(half) / count(whole) < 0.5  # the bottleneck keeps its length
     assert half(torch.zeros(1, 3, 64, 64)).shape == (1, 1, 64, 64)
 
 

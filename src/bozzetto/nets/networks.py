@@ -57,7 +57,7 @@ def make_networks(
     Args:
         size: side of the pictures in pixels, a power of two from 16.
         w_dim: width of the generator's style vectors.
-        width: of V, L, D and A against the papers' tables; at 0.5 they have a quarter of the weights.
+        width: of V, L, D and A against the papers' tables.
     """
     nets = Networks(
         view=Encoder(size, 6, width=width),
