@@ -81,10 +81,11 @@ def _from_values(values: Tensor, size: int) -> Picture:
         values = values.permute(2, 0, 1)
     if values.ndim != 3 or values.shape[0] != 3:
         raise InputError(f"An image is an array of shape [3, H, W] or [H, W, 3], not {shape}.")
-    scale = 255.0 if values.dtype == torch.uint8 else 1.0
-    if values.dtype != torch.uint8 and not values.is_floating_point():
+    if values.dtype == torch.uint8:
+        return _from_pil(Image.fromarray(values.permute(1, 2, 0).contiguous().cpu().numpy()), size)
+    if not values.is_floating_point():
         raise InputError(f"An image is uint8 or float in [0, 1], not {str(values.dtype).removeprefix('torch.')}.")
-    rgb = values.detach().to("cpu", torch.float32) / scale
+    rgb = values.detach().to("cpu", torch.float32)
     if not bool(rgb.isfinite().all()) or float(rgb.min()) < -1e-3 or float(rgb.max()) > 1 + 1e-3:
         raise InputError("An image of floats has its values in [0, 1]; divide by 255, or add 1 and halve, first.")
     height, width = rgb.shape[1:]

@@ -25,5 +25,5 @@ def test_values_and_gradients_are_those_of_the_fast_gan() -> None:
         assert picture.grad is not None
         gradients.append((out.detach(), leaf.grad, picture.grad, *(f.detach() for f in features)))
     for a, b in zip(*gradients, strict=True):
-        assert torch.allclose(a, b, rtol=1e-4, atol=1e-5)
+        assert float((a - b).abs().max()) < 1e-5 * float(b.abs().max())
     assert slow.generator is fast.generator

@@ -47,11 +47,11 @@ def _phase(row: Phase) -> str:
 def memory_mb(job: Plan, rows: tuple[Phase, ...]) -> float:
     """A rough estimate of the peak memory."""
     info = job.gan.info
-    size = info.resolution
+    size, width = info.resolution, job.config.nets.width
     with torch.device("meta"):
-        nets = (Encoder(size, 6), Encoder(size, 4), Autoencoder(size, 1), Autoencoder(size, 3))
-        offset = OffsetEncoder(size, info.w_dim)
-    weights = sum(p.numel() for net in (*nets, offset) for p in net.parameters())
+        encoders = (Encoder(size, 6, width=width), Encoder(size, 4, width=width), OffsetEncoder(size, info.w_dim))
+        decoders = (Autoencoder(size, 1, width=width), Autoencoder(size, 3, width=width))
+    weights = sum(p.numel() for net in (*encoders, *decoders) for p in net.parameters())
     pixels = size**2
     samples = max((row.samples for row in rows), default=1)
     kept = max((row.iterations * row.samples for row in rows if row.kind == "collect"), default=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +17,7 @@ from bozzetto.export.images import write_png
 from bozzetto.gan.invert import InvertConfig
 from bozzetto.gan.latent import save_latent
 from bozzetto.pipeline import latent_of, mask_of, plan
+from bozzetto.presets import find_preset
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,11 @@ class Arguments:
 def invert(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     args = parse(Arguments, argv, "invert", "Find the latent whose picture comes nearest to a photo.")
+    preset = find_preset("quick")
     job = plan(
         args.photo,
         args.gan,
+        config=replace(preset, turn=replace(preset.turn, use=False)),  # the photo alone, without its mirror image
         mask=args.mask,
         seed=args.seed,
         device=args.device,

@@ -63,13 +63,13 @@ def fit_config(preset: FitConfig, settings: Any, schedule: Schedule) -> FitConfi
 
 
 def set_stages(stages: tuple[Stage, ...], schedule: Schedule) -> tuple[Stage, ...]:
-    """Stages with the schedule's numbers. Raises InputError for lists of different lengths and negative numbers."""
+    """Stages with the schedule's numbers. Raises InputError for lists of different lengths."""
     names = [f.name for f in dataclasses.fields(Schedule) if f.name != "stages"]
     given: dict[str, tuple[Any, ...]] = {name: getattr(schedule, name) for name in names if getattr(schedule, name)}
     if not given and schedule.stages is None:
         return stages
     single = [replace(stage, repeat=1) for stage in stages for _ in range(stage.repeat)]
-    lengths = {f"--{name}": len(values) for name, values in given.items() if len(values) > 1}
+    lengths = {f"--{name.replace('_', '-')}": len(values) for name, values in given.items() if len(values) > 1}
     if schedule.stages is not None:
         lengths["--stages"] = schedule.stages
     if len(set(lengths.values())) > 1:
