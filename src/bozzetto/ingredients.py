@@ -1,0 +1,181 @@
+"""What a reconstruction is made of: its plan, then mask, latent, prior and problem, each found from those before.
+
+Mask and latent take their time and are kept in the working folder.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.config import FitConfig
+from bozzetto.errors import BozzettoError
+from bozzetto.gan.generator import Gan
+from bozzetto.gan.invert import InvertConfig, invert
+from bozzetto.inputs import MaskLike, Picture, digest, find_mask, mask_identity
+from bozzetto.keep import Progress
+from bozzetto.losses.perceptual import Perceptual
+from bozzetto.method.problem import Problem
+from bozzetto.method.sampling import SceneDistribution
+from bozzetto.method.turn import turn
+from bozzetto.priors.registry import find_prior, prior_depth
+from bozzetto.results.partial import Partial
+from bozzetto.results.provenance import plain
+from bozzetto.segment.registry import Masked
+from bozzetto.types import Camera, DepthRange
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One photo's reconstruction, checked and ready to run."""
+
+    picture: Picture
+    gan: Gan
+    mask: MaskLike
+    latent: Float[Tensor, "1 l d"] | None  # None: by inversion
+    config: FitConfig
+    inversion: InvertConfig
+    category: str
+    scenes: SceneDistribution
+    seed: int
+    camera: Camera
+    depth_range: DepthRange
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides the result, as plain JSON: two runs of equal settings have equal results."""
+        given = None if self.latent is None else digest(self.latent)
+        settings = {
+            "photo_sha256": self.picture.sha256,
+            "generator_sha256": self.gan.info.sha256,
+            "seed": self.seed,
+            "category": self.category,
+            "mask": mask_identity(self.mask),
+            "latent": given,
+            "inversion": self.inversion if given is None or self.config.turn.use else None,
+            "fit": self.config,
+            "scenes": self.scenes,
+        }
+        return {name: plain(value) for name, value in settings.items()}
+
+
+def mask_of(job: Plan, partial: Partial | None, progress: Progress) -> tuple[Masked, float]:
+    """The object's mask and the seconds it took, from the working folder if it is there already."""
+    kept = partial.load("mask.safetensors") if partial else None
+    if kept:
+        tensors, facts = kept
+        return Masked(tensors["mask"], tensors["score"], facts["segmenter"], facts["note"]), facts["seconds"]
+    start = time.perf_counter()
+    try:
+        masked = find_mask(job.mask, job.picture, job.category)
+    except BozzettoError:
+        if partial:
+            partial.remove()  # nothing is in it yet
+        raise
+    masked = replace(masked, mask=masked.mask.contiguous(), score=masked.score.contiguous())
+    seconds = time.perf_counter() - start
+    if masked.note:
+        progress.on_note(masked.note)
+    if partial:
+        facts = {"segmenter": masked.segmenter, "note": masked.note, "seconds": seconds}
+        partial.save("mask.safetensors", {"mask": masked.mask, "score": masked.score}, facts)
+    return masked, seconds
+
+
+class Found(NamedTuple):
+    """A latent and the picture that the generator makes of it."""
+
+    w: Float[Tensor, "1 l d"]
+    image: Float[Tensor, "1 3 s s"]  # [0, 1]
+    mirror_w: Float[Tensor, "1 l d"] | None = None  # of the mirrored photo, where the settings ask for it
+    psnr_db: float | None = None  # of an inversion
+    seconds: float = 0.0
+
+
+def latent_of(job: Plan, mask: Float[Tensor, "1 1 s s"], partial: Partial | None, progress: Progress) -> Found:
+    """The photo's latent, as given or by inversion, from the working folder if it is there already."""
+    device, turns = job.gan.device, job.config.turn.use
+    if job.latent is not None and not turns:
+        w = job.latent.to(device)
+        return Found(w, picture_of(w, job.gan))
+    kept = partial.load("inversion.safetensors") if partial else None
+    if kept:
+        tensors, facts = kept
+        return _found({name: tensor.to(device) for name, tensor in tensors.items()}, facts)
+    generator = torch.Generator().manual_seed(job.seed)
+    photo = job.picture.image[None].to(device)
+    mask = mask.to(device)
+    # Without a given latent the photo comes first; where the object is turned, its mirror image is the last one.
+    photos = ([] if job.latent is not None else [photo]) + ([photo.flip(3)] if turns else [])
+    masks = ([] if job.latent is not None else [mask]) + ([mask.flip(3)] if turns else [])
+    found = invert(
+        torch.cat(photos),
+        job.gan,
+        job.inversion,
+        generator=generator,
+        progress=progress.on_inversion,
+        mask=torch.cat(masks),
+    )
+    progress.on_inversion(job.inversion.steps, job.inversion.steps, {"psnr_db": float(found.psnr_db.mean())})
+    w = found.w[:1] if job.latent is None else job.latent.to(device)
+    tensors = {"w": w, "image": picture_of(w, job.gan)}
+    if turns:
+        tensors["mirror_w"] = found.w[-1:]
+    # Laid out as a file gives them back: sums may round otherwise in another layout.
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    facts = {"psnr_db": float(found.psnr_db[0]) if job.latent is None else None, "seconds": found.seconds}
+    if partial:
+        partial.save("inversion.safetensors", tensors, facts)
+    return _found(tensors, facts)
+
+
+def _found(tensors: dict[str, Tensor], facts: dict[str, Any]) -> Found:
+    """What was kept of an inversion, as a record."""
+    return Found(tensors["w"], tensors["image"], tensors.get("mirror_w"), facts["psnr_db"], facts["seconds"])
+
+
+@torch.no_grad()
+def picture_of(w: Float[Tensor, "1 l d"], gan: Gan) -> Float[Tensor, "1 3 s s"]:
+    """G(w) in [0, 1]."""
+    return (gan.image_from_w(w) / 2 + 0.5).clamp(0, 1)
+
+
+def prior_of(job: Plan, masked: Masked) -> Float[Tensor, "1 1 s s"] | None:
+    """The shape the fit starts from, made of the mask or of the segmenter's score; None for no shape."""
+    row = find_prior(job.config.prior.shape)
+    if not row.has_shape:
+        return None
+    outline = masked.score if row.reads == "score" else masked.mask
+    if not job.config.turn.use:
+        return prior_depth(row.name, outline, job.depth_range, job.category)
+    # The canonical frame is the frontal one: the prior is that of either side's outline, and as even as the object.
+    widest = torch.maximum(outline, outline.flip(3))
+    shape = prior_depth(row.name, widest, job.depth_range, job.category)
+    return (shape + shape.flip(3)) / 2
+
+
+def problem_of(job: Plan, masked: Masked, found: Found, perceptual: Perceptual | None) -> Problem:
+    """What the fit is given."""
+    device, prior = job.gan.device, prior_of(job, masked)
+    photo, mask, w = job.picture.image[None].to(device), masked.mask.to(device), found.w.detach()
+    prior = None if prior is None else prior.to(device)
+    turned = None
+    if found.mirror_w is not None and prior is not None:
+        turned = turn(photo, mask, w, found.mirror_w, prior, job.gan, job.camera, job.depth_range, job.config.turn)
+    return Problem(
+        photo=photo,
+        mask=mask,
+        latent=w,
+        prior=prior,
+        turned=turned,
+        gan=job.gan,
+        perceptual=perceptual,
+        scenes=job.scenes,
+        camera=job.camera,
+        depth_range=job.depth_range,
+        config=job.config,
+    )
