@@ -17,9 +17,10 @@ from bozzetto.bench.datasets import load_packed_heads, packed_average_depth
 from bozzetto.bench.truth import truth_of
 from bozzetto.errors import InputError, OutputError
 from bozzetto.export.files import write_text
+from bozzetto.ingredients import Plan, mask_of
 from bozzetto.keep import Progress, Quiet
 from bozzetto.metrics.truth import Truth, score_truth
-from bozzetto.pipeline import Plan, mask_of, run
+from bozzetto.pipeline import run
 from bozzetto.priors.registry import find_prior, prior_depth
 from bozzetto.results.partial import differences
 from bozzetto.results.provenance import plain

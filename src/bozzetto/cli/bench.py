@@ -19,10 +19,11 @@ from bozzetto.cli.parse import parse
 from bozzetto.cli.progress import Shown
 from bozzetto.cli.settings import parse_with_settings
 from bozzetto.export.files import write_text
+from bozzetto.ingredients import Plan
 from bozzetto.inputs import find_device, find_gan, read_scenes
 from bozzetto.keep import Progress
 from bozzetto.method.schedule import phases
-from bozzetto.pipeline import Plan, plan
+from bozzetto.pipeline import plan
 from bozzetto.results.provenance import plain
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
+from bozzetto.ingredients import Plan
 from bozzetto.method.schedule import Phase, phases
 from bozzetto.nets.autoencoder import Autoencoder
 from bozzetto.nets.encoder import Encoder
 from bozzetto.nets.offset_encoder import OffsetEncoder
-from bozzetto.pipeline import Plan
 from bozzetto.priors.registry import find_prior
 
 _BASE_MB = 450  # Python, torch, the compiled rasteriser

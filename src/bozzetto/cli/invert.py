@@ -16,7 +16,8 @@ from bozzetto.cli.progress import Shown
 from bozzetto.export.images import write_png
 from bozzetto.gan.invert import InvertConfig
 from bozzetto.gan.latent import save_latent
-from bozzetto.pipeline import latent_of, mask_of, plan
+from bozzetto.ingredients import latent_of, mask_of
+from bozzetto.pipeline import plan
 from bozzetto.presets import find_preset
 
 

@@ -17,10 +17,11 @@ from bozzetto.cli.progress import Shown
 from bozzetto.cli.settings import parse_with_settings
 from bozzetto.errors import InputError
 from bozzetto.export.formats import DEFAULT_FORMATS
+from bozzetto.ingredients import Plan
 from bozzetto.inputs import find_device, find_gan, read_scenes
 from bozzetto.method.schedule import phases
 from bozzetto.photo import list_photos
-from bozzetto.pipeline import Plan, plan, run
+from bozzetto.pipeline import plan, run
 from bozzetto.results import Reconstruction
 from bozzetto.segment.registry import NAMES
 
