@@ -23,7 +23,7 @@ class ViewDistribution:
     mean: tuple[float, ...] = (0.0,) * 6
     sd: tuple[float, ...] = (0.13, 0.33, 0.07, 0.06, 0.06, 0.0)
     correlation: tuple[tuple[float, ...], ...] | None = None  # 6 x 6, unit diagonal; None: independent
-    yaw_scale: float = 1.0  # widens ry when drawing (Pan: 1.2 for faces and cats)
+    yaw_scale: float = 1.0  # widens ry when drawing (Pan: 1.2 for faces, synthetic ones too, and cats)
 
     def draw(self, count: int, scale: ViewScale, generator: torch.Generator) -> Float[Tensor, "n 6"]:
         """Views in radians and scene units, on the generator's device."""
@@ -64,7 +64,7 @@ DISTRIBUTIONS: dict[str, SceneDistribution] = {
     "heads": SceneDistribution(ViewDistribution(), LightDistribution()),
     "face": SceneDistribution(ViewDistribution(sd=(0.10, 0.30, 0.05, 0.05, 0.05, 0.0), yaw_scale=1.2)),
     "synface": SceneDistribution(
-        ViewDistribution(), LightDistribution((-0.9, 0.9), (-0.3, 0.8), (-0.1, 0.7), ambient_drop=0.4)
+        ViewDistribution(yaw_scale=1.2), LightDistribution((-0.9, 0.9), (-0.3, 0.8), (-0.1, 0.7), ambient_drop=0.4)
     ),
     "cat": SceneDistribution(ViewDistribution(sd=(0.12, 0.30, 0.06, 0.05, 0.05, 0.0), yaw_scale=1.2)),
     "car": SceneDistribution(ViewDistribution(sd=(0.06, 0.45, 0.03, 0.05, 0.05, 0.0))),
