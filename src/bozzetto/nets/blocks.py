@@ -24,7 +24,8 @@ def levels(size: int) -> int:
 
 def base_channels(size: int, width: float = 1.0) -> int:
     """nf of the papers' tables: max(4096 / S, 16), times the width. Below 64 px (tests) it stays at the 64 px value."""
-    return max(int(BASE_CHANNEL_BUDGET * width) // max(size, MIN_SIZE), MIN_CHANNELS)
+    nf = max(int(BASE_CHANNEL_BUDGET * width) // max(size, MIN_SIZE), MIN_CHANNELS)
+    return nf - nf % group_base(nf)  # whole groups for any width
 
 
 def group_base(nf: int) -> int:
