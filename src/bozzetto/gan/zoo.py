@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from bozzetto.download import sha256_of
 from bozzetto.errors import CheckpointError
 from bozzetto.gan.checkpoint import LoadedGan, is_safetensors, load_safetensors
 from bozzetto.gan.frozen import Precision
@@ -100,10 +100,6 @@ def _load_file(path: Path) -> LoadedGan:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
-            return digest.hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise CheckpointError(f"The file {path} cannot be read ({error.strerror}).") from None
