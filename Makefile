@@ -72,6 +72,8 @@ format: $(INSTALLED)
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
+# make bench ARGS='heads --n 3' runs another one.
+bench: ARGS ?= steps
 bench: $(INSTALLED)
 	$(BIN)/bozzetto bench $(ARGS)
 
