@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -29,6 +29,8 @@ from bozzetto.photo import resized as resized_box
 from bozzetto.segment.categories import CATEGORIES, find_category
 from bozzetto.segment.registry import NAMES, Masked, mask_photo
 from bozzetto.segment.segmenter import mask_problem
+
+MIN_RESOLUTION = 16  # px: smaller pictures have no levels for the networks
 
 PictureLike: TypeAlias = "str | Path | Image.Image | np.ndarray | Tensor"
 
@@ -115,11 +117,32 @@ def check_fit(config: FitConfig, info: GanInfo) -> None:
         *(("samples", stage.samples) for stage in config.stages),
         *((name, getattr(config.project, name)) for name in ("collect_batches", "tail_layers")),
         ("feature_blocks", config.loss.feature_blocks),
-        *((name, getattr(config.optim, name)) for name in ("lr", "prior_lr")),
+        *((name, getattr(config.optim, name)) for name in ("lr", "prior_lr", "project_lr")),
+        ("nets.width", config.nets.width),
+        *((f"turn.{name}", getattr(config.turn, name)) for name in ("steps", "iterations")),
     ]
-    for name, value in [*counts, ("prior iterations", config.prior.iterations), *positive]:
+    loss = config.loss
+    counts += [
+        ("prior iterations", config.prior.iterations),
+        ("prior threshold", config.prior.threshold),
+        *((f.name, getattr(loss, f.name)) for f in fields(loss) if f.name.endswith("_weight")),
+        *((f.name, getattr(config.view, f.name)) for f in fields(config.view)),
+        *((name, getattr(config.optim, name)) for name in ("final_lr", "weight_decay", "beta1", "beta2")),
+        ("teach_weight", config.project.teach_weight),
+        ("turn.weight", config.turn.weight),
+        ("turn.share", config.turn.share),
+    ]
+    for name, value in [*counts, *positive]:
         if not math.isfinite(value) or value < 0 or (value == 0 and (name, value) in positive):
             raise InputError(f"{name} cannot be {value}; give a number {'above' if value == 0 else 'from'} 0.")
+    if config.turn.share > 1:
+        raise InputError(f"turn.share cannot be {config.turn.share}; it is a share, from 0 to 1.")
+    if max(config.optim.beta1, config.optim.beta2) >= 1:
+        raise InputError("beta1 and beta2 must be below 1.")
+    if info.resolution < MIN_RESOLUTION:
+        raise InputError(
+            f"'{info.name}' makes pictures of {info.resolution} px; the networks need {MIN_RESOLUTION} at least."
+        )
     layers = info.num_mapping_layers
     if config.project.tail_layers > layers:
         raise InputError(f"'{info.name}' has {layers} mapping layers; --tail-layers must be one of 1 to {layers}.")
@@ -133,8 +156,12 @@ def find_device(device: str | torch.device) -> torch.device:
         found = torch.device(device)
     except RuntimeError as error:
         raise InputError(f"There is no device '{device}'; use auto, cpu or cuda.") from error
+    if found.type not in ("cpu", "cuda"):
+        raise InputError(f"The device '{device}' is not supported; use auto, cpu or cuda.")
     if found.type == "cuda" and not torch.cuda.is_available():
         raise InputError("No CUDA device is to be found; use --device cpu.")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"There is no device '{device}'; the last one is cuda:{torch.cuda.device_count() - 1}.")
     return found
 
 
@@ -207,6 +234,8 @@ def find_latent(latent: LatentLike, info: GanInfo) -> Float[Tensor, "1 l d"]:
 
 
 def _file_identity(path: Path) -> str:
+    if not path.exists():
+        raise InputError(f"There is no mask file {path} and no segmenter of that name; choose {', '.join(NAMES)}.")
     try:
         return sha256_of(path)
     except OSError as error:

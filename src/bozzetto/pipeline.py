@@ -28,6 +28,7 @@ from bozzetto.inputs import (
     find_device,
     find_gan,
     find_latent,
+    mask_identity,
     read_picture,
 )
 from bozzetto.keep import Interrupts, Keeper, Progress, Quiet
@@ -68,6 +69,11 @@ def plan(
     find_prior(config.prior.shape)
     teacher = find_gan(gan, find_device(device), config.compute.gan_precision)
     check_fit(config, teacher.info)
+    if any(stage.project > 0 for stage in config.stages):
+        _ = teacher.feature_names  # step 2 compares them: complains now and not in the middle of the fit
+    if not 0 <= seed < 2**63:
+        raise InputError(f"The seed cannot be {seed}; give a whole number from 0 to 2^63 - 1.")
+    mask_identity(mask)  # complains where there is no such file
     resolution = teacher.info.resolution
     if size not in (None, resolution):
         raise InputError(

@@ -27,6 +27,7 @@ from bozzetto.gan.plain import plain
 from bozzetto.gan.spec import StyleGan2Spec
 from bozzetto.gan.stylegan2 import Generator
 from bozzetto.gan.zoo import load_gan
+from bozzetto.inputs import MIN_RESOLUTION, find_device
 from bozzetto.losses.registry import make_perceptual
 from bozzetto.method import instance
 from bozzetto.method.problem import Problem
@@ -67,6 +68,8 @@ def time_steps(config: StepsConfig, on_turn: Callable[[int], None] | None = None
     """
     if config.iterations < 2 or config.repeats < 1:
         raise InputError("Timing takes 2 iterations and 1 repeat at least; the first iteration is not counted.")
+    if config.np < 1 or config.size < MIN_RESOLUTION:
+        raise InputError(f"Timing takes an Np of 1 and a size of {MIN_RESOLUTION} px at least.")
     preset = find_preset(config.preset)
     n, first = config.iterations, preset.stages[0]
     mirror = {"mirror": first.mirror, "mirror_albedo": first.mirror_albedo}
@@ -77,7 +80,7 @@ def time_steps(config: StepsConfig, on_turn: Callable[[int], None] | None = None
         project=replace(preset.project, collect="redraw", collect_batches=n),
         turn=replace(preset.turn, use=False),
     )
-    gan = find_gan(config.size, torch.device(config.device))
+    gan = find_gan(config.size, find_device(config.device))
     sides = {
         "ms": make_problem(gan.with_precision(fit.compute.gan_precision), fit),
         "ms_plain": make_problem(plain(gan), replace(fit, compute=PLAIN)),
