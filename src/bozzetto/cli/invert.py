@@ -13,6 +13,7 @@ import tyro
 
 from bozzetto.cli.parse import parse
 from bozzetto.cli.progress import Shown
+from bozzetto.errors import InputError
 from bozzetto.export.images import write_png
 from bozzetto.gan.invert import InvertConfig
 from bozzetto.gan.latent import save_latent
@@ -38,6 +39,12 @@ class Arguments:
 def invert(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     args = parse(Arguments, argv, "invert", "Find the latent whose picture comes nearest to a photo.")
+    out = args.out or Path("results") / f"{args.photo.stem}_latent.safetensors"
+    if out.suffix != ".safetensors":
+        out = out.with_name(out.name + ".safetensors")
+    picture = out.with_suffix(".png")
+    if picture.resolve() == args.photo.resolve():
+        raise InputError(f"The picture beside {out} would replace the photo; use another --out.")
     preset = find_preset("quick")
     job = plan(
         args.photo,
@@ -52,10 +59,9 @@ def invert(argv: Sequence[str]) -> int:
     with Shown(()) as shown:
         masked, _ = mask_of(job, None, shown)
         found = latent_of(job, masked.mask, None, shown)
-    out = (args.out or Path("results") / f"{args.photo.stem}_latent").with_suffix(".safetensors")
-    write_png(torch.cat((job.picture.image, found.image[0].cpu()), 2), out.with_suffix(".png"))
+    write_png(torch.cat((job.picture.image, found.image[0].cpu()), 2), picture)
     save_latent(out, found.w[0], job.gan.info)
-    sys.stderr.write(f"PSNR {found.psnr_db:.1f} dB; photo and picture: {out.with_suffix('.png')}\n")
+    sys.stderr.write(f"PSNR {found.psnr_db:.1f} dB; photo and picture: {picture}\n")
     sys.stdout.write(f"{out}\n")
     return 0
 
