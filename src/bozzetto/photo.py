@@ -98,7 +98,8 @@ def open_upright(path: Path) -> Image.Image:
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is not an image that can be read; save it as PNG or JPEG.") from error
     except Image.DecompressionBombError as error:
-        raise InputError(f"{path} has too many pixels; make it smaller first.") from error
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
+        raise InputError(f"{path} has too many pixels; make it smaller than {most} million first.") from error
     except MemoryError as error:
         raise InputError(f"{path} does not fit into memory; make it smaller first.") from error
     except DECODER_ERRORS as error:

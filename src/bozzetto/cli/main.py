@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from bozzetto.cli.complain import complain
 from bozzetto.errors import BozzettoError
 
-# Command -> module of this package with `run(arguments) -> exit code`, and what the overview says of it.
+# Command -> module of this package, whose own COMMANDS holds the function, and what the overview says of it.
 COMMANDS: dict[str, tuple[str, str]] = {
     "reconstruct": ("reconstruct", "photos to result folders: a textured object that can be turned and relit"),
     "export": ("export", "draw the pictures, meshes and films of a result again"),
