@@ -21,17 +21,14 @@ def _absolute(target: Path) -> Path:
     """The target with its parents resolved, but not the target itself, which may not be a link."""
     if target.name in ("", ".."):
         target = target.resolve()
-    target = target.parent.resolve() / target.name
-    if Path.cwd().is_relative_to(target):
-        raise OutputError(f"{target} is the folder you are in or one above it; name a folder of its own.")
-    return target
+    return target.parent.resolve() / target.name
 
 
 def check_replaceable(target: Path, is_ours: Callable[[Path], bool]) -> None:
     """Refuse a target that is there and is neither an empty folder nor one of ours.
 
     Raises:
-        OutputError: the target is a file, a link, or somebody else's folder.
+        OutputError: the target is a file, a link, somebody else's folder, or one that the program runs in.
     """
     if target.is_symlink():
         raise OutputError(f"{target} is a link and is not written through; name the folder it leads to.")
@@ -39,6 +36,8 @@ def check_replaceable(target: Path, is_ours: Callable[[Path], bool]) -> None:
         return
     if not target.is_dir():
         raise OutputError(f"{target} is a file and no folder; choose another name.")
+    if Path.cwd().is_relative_to(target.resolve()):
+        raise OutputError(f"{target} is the folder you are in or one above it; name a folder of its own.")
     if any(target.iterdir()) and not is_ours(target):
         raise OutputError(f"{target} holds other files and is no result folder; choose a new or empty folder.")
 
