@@ -235,7 +235,7 @@ def test_heads_are_scored_and_finished_ones_are_not_done_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "heads.json"
-    few = [*FEW[:-2], "--mask", "truth", "--inversion.steps", "2"]
+    few = [*FEW[:-4], "--mask", "truth", "--inversion.steps", "2"]
     argv = ["bench", "heads", "--n", "1", "--start", "3", "--json", str(out), *few]
     assert execute(argv) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(out)

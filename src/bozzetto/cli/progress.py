@@ -9,6 +9,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
+from rich.table import Column
 
 from bozzetto.method.instance import Event
 from bozzetto.method.schedule import Phase
@@ -36,8 +37,8 @@ class TimeLeft:
         """Seconds of an iteration: measured, or guessed from the kinds that are known."""
         if kind in self.count:
             return self.spent[kind] / self.count[kind]
-        known = sum(WEIGHTS[k] * n for k, n in self.count.items())
-        return WEIGHTS[kind] * sum(self.spent.values()) / known if known else 0.0
+        known = sum(WEIGHTS.get(k, 1.0) * n for k, n in self.count.items())
+        return WEIGHTS.get(kind, 1.0) * sum(self.spent.values()) / known if known else 0.0
 
     def seconds(self, done: int) -> float:
         left = 0.0
@@ -56,8 +57,13 @@ class Shown:
         self.title = title
         self.left = TimeLeft(phases)
         self.live = self.console.is_terminal
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn())
-        self.bar = Bar(*columns, TextColumn("{task.fields[tail]}"), console=self.console, transient=True)
+        # As many losses as the line has room for.
+        self.shown = max(1, min(SHOWN_TERMS, (self.console.width - len(title) - 52) // 18))
+        name = Column(no_wrap=True, min_width=len(title) + 18)
+        count = MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=9))
+        columns = (TextColumn("{task.description}", table_column=name), BarColumn(bar_width=10), count)
+        tail = TextColumn("{task.fields[tail]}", table_column=Column(no_wrap=True, overflow="ellipsis"))
+        self.bar = Bar(*columns, tail, console=self.console, transient=True)
         self.task = self.bar.add_task(title, total=None, tail="")
         self.start = time.monotonic()
         self.phase: Phase | None = None
@@ -79,17 +85,17 @@ class Shown:
     def on_inversion(self, done: int, total: int, terms: Mapping[str, float]) -> None:
         if self.live:
             self.bar.update(
-                self.task, description=f"{self.title} latent", completed=done, total=total, tail=told(terms)
+                self.task, description=f"{self.title} latent".strip(), completed=done, total=total, tail=told(terms)
             )
-        elif done == total and not self.terse:
+        elif "psnr_db" in terms and not self.terse:  # the last word on it
             self._line(f"latent: {told(terms)}")
 
     def on_iteration(self, event: Event) -> None:
         self.left.add(event)
         phase = event.phase
         if self.live:
-            tail = f"{told(event.terms)}  {clock(self.left.seconds(event.done))} left"
-            name = f"{self.title} {phase.title}"
+            tail = f"{clock(self.left.seconds(event.done))} left  {told(event.terms, self.shown)}"
+            name = f"{self.title} {phase.title}".strip()
             self.bar.update(self.task, description=name, completed=event.iteration, total=phase.iterations, tail=tail)
         if event.iteration == phase.iterations and not self.terse:
             spent, left = clock(time.monotonic() - self.start), clock(self.left.seconds(event.done))
@@ -100,9 +106,9 @@ class Shown:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def told(terms: Mapping[str, float]) -> str:
+def told(terms: Mapping[str, float], count: int = SHOWN_TERMS) -> str:
     """Losses in a few words."""
-    return " ".join(f"{name} {value:.4g}" for name, value in list(terms.items())[:SHOWN_TERMS])
+    return " ".join(f"{name} {value:.4g}" for name, value in list(terms.items())[:count])
 
 
 def clock(seconds: float) -> str:
