@@ -20,6 +20,7 @@ from bozzetto.config import FitConfig, OptimConfig
 from bozzetto.errors import InputError, OutputError
 from bozzetto.keep import Interrupted
 from bozzetto.method.instance import Event
+from bozzetto.presets import find_preset
 from bozzetto.results import read_log, read_networks
 from tiny_run import CONFIG, INVERSION, Interrupter, photo, same_files, write_gan
 
@@ -137,6 +138,26 @@ def test_interrupted_at_every_third_iteration(gan: Path, whole: Path, tmp_path: 
             codes.append(interrupt.exit_code)
     assert codes == [128 + signal.SIGTERM] * 6
     assert same_files(whole, out, *TENSORS)
+
+
+def test_the_preset_of_ours_resumes_bit_for_bit(gan: Path, tmp_path: Path) -> None:
+    """Its turned pictures, its own learning rates and its precision, with few iterations."""
+    quick = find_preset("quick")
+    few = replace(
+        quick,
+        stages=tuple(replace(stage, albedo=2, project=2, factorise=4, samples=2) for stage in quick.stages),
+        prior=replace(quick.prior, iterations=3),
+        project=replace(quick.project, collect_batches=2),
+        turn=replace(quick.turn, iterations=2),
+    )
+    go(gan, tmp_path / "whole", config=few)
+    for kind in ("prior", "project", "factorise"):
+        with pytest.raises(Interrupted):
+            go(gan, tmp_path / "result", config=few, resume=True, progress=Interrupter(first_of(kind, 2)))
+    rest = Interrupter()
+    go(gan, tmp_path / "result", config=few, resume=True, progress=rest)
+    assert (rest.inverted, len(rest.done)) == (0, 2)
+    assert same_files(tmp_path / "whole", tmp_path / "result", *TENSORS)
 
 
 def test_interrupted_in_the_inversion(gan: Path, whole: Path, tmp_path: Path) -> None:
