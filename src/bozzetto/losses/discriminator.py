@@ -35,10 +35,20 @@ class DiscriminatorFeatures:
     ) -> Float[Tensor, "b"]:
         with torch.no_grad():
             wanted = self.features(target)
+        return self.compare(predicted, target, mask, wanted)
+
+    def compare(
+        self,
+        predicted: Float[Tensor, "b 3 h w"],
+        target: Float[Tensor, "b 3 h w"],
+        mask: Float[Tensor, "b 1 h w"],
+        wanted: list[Tensor],
+    ) -> Float[Tensor, "b"]:
+        """As the call, with the target's features known already."""
         return self.between(self.features(composite(predicted, target, mask)), wanted, mask)
 
     def between(self, found: list[Tensor], wanted: list[Tensor], mask: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b"]:
-        """The distance when the features are known already."""
+        """The distance of two sets of features."""
         total = torch.zeros(len(mask), dtype=mask.dtype, device=mask.device)
         for a, b in zip(found, wanted, strict=True):
             pooled = F.adaptive_avg_pool2d(mask, (a.shape[2], a.shape[3]))

@@ -79,6 +79,16 @@ class LearnedDistance:
         """Distance of each item, averaged over the mask pooled to every tap's size."""
         with torch.no_grad():
             wanted = self.features(target)
+        return self.compare(predicted, target, mask, wanted)
+
+    def compare(
+        self,
+        predicted: Float[Tensor, "b 3 h w"],
+        target: Float[Tensor, "b 3 h w"],
+        mask: Float[Tensor, "b 1 h w"],
+        wanted: list[Tensor],
+    ) -> Float[Tensor, "b"]:
+        """As the call, with the target's features known already."""
         total = torch.zeros(len(mask), dtype=mask.dtype, device=mask.device)
         for a, b, head in zip(self.features(composite(predicted, target, mask)), wanted, self.heads, strict=True):
             different = ((a - b).square() * head).sum(1, keepdim=True)

@@ -18,6 +18,20 @@ class Perceptual(Protocol):
 
     name: str
 
+    def features(self, images: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
+        """What it compares, of images in [0, 1]; each item by itself, so that a target's can be kept."""
+        ...
+
+    def compare(
+        self,
+        predicted: Float[Tensor, "b 3 h w"],
+        target: Float[Tensor, "b 3 h w"],
+        mask: Float[Tensor, "b 1 h w"],
+        wanted: list[Tensor],
+    ) -> Float[Tensor, "b"]:
+        """As the call, with the target's features known already."""
+        ...
+
     def __call__(
         self,
         predicted: Float[Tensor, "b 3 h w"],

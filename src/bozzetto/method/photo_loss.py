@@ -62,26 +62,47 @@ def picture_loss(
     target: Float[Tensor, "b 3 s s"],
     mask: Float[Tensor, "b 1 s s"],
     problem: Problem,
+    wanted: list[Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """L1 + weight x perceptual over a mask."""
+    """L1 + weight x perceptual over a mask; `wanted` are the target's features where they are known."""
     terms = {"l1": photometric(image, target, mask).mean()}
     weight = problem.config.loss.perceptual_weight
     if problem.perceptual is not None and weight > 0:
-        terms["perceptual"] = weight * problem.perceptual(image, target, mask).mean()
+        if wanted is None:
+            distance = problem.perceptual(image, target, mask)
+        else:
+            distance = problem.perceptual.compare(image, target, mask, wanted)
+        terms["perceptual"] = weight * distance.mean()
     return terms
 
 
+@torch.no_grad()
+def target_features(targets: Float[Tensor, "n 3 s s"], problem: Problem, mirror: bool) -> list[Tensor] | None:
+    """Features of targets for `picture_loss`, for both branches; None where the loss does not compare any."""
+    if problem.perceptual is None or problem.config.loss.perceptual_weight == 0:
+        return None
+    return [twice(tap, mirror) for tap in problem.perceptual.features(targets)]
+
+
 def photo_loss(
-    albedo: Float[Tensor, "n 3 s s"], shape: Shape, lit: Lit, problem: Problem, mirror: bool
+    albedo: Float[Tensor, "n 3 s s"],
+    shape: Shape,
+    lit: Lit,
+    problem: Problem,
+    mirror: bool,
+    wanted: list[Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """Step 1's terms: the photo on visible pixels, and smoothness of depth and diffuse shading."""
+    """Step 1's terms: the photo on visible pixels, and smoothness of depth and diffuse shading.
+
+    `wanted` are the photos' features where they are known.
+    """
     weights = problem.config.loss
     if mirror:
         albedo = torch.cat((albedo, albedo.flip(3)))
     photo, mask = twice(problem.photo, mirror), lit.sight.mask
     if weights.mask_photo:
         mask = mask * twice(problem.mask, mirror)
-    terms = picture_loss(paint(albedo, lit), photo, mask, problem)
+    terms = picture_loss(paint(albedo, lit), photo, mask, problem, wanted)
     terms["smooth_depth"] = weights.smooth_depth_weight * smoothness(shape.depth).mean()
     terms["smooth_light"] = weights.smooth_light_weight * smoothness(lit.diffuse).mean()
     return terms

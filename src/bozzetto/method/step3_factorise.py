@@ -11,11 +11,13 @@ from bozzetto.geometry.render import look
 from bozzetto.geometry.warp import sample
 from bozzetto.method.canonical_mask import canonical_mask
 from bozzetto.method.initialise import turned_error
-from bozzetto.method.photo_loss import Shape, light_up, make_shape, photo_loss, picture_loss, twice
+from bozzetto.method.photo_loss import Shape, light_up, make_shape, photo_loss, picture_loss, target_features, twice
 from bozzetto.method.problem import Problem, predict_albedo, predict_depth, predict_light, predict_view
 from bozzetto.method.step1_albedo import sum_terms
 from bozzetto.nets.networks import Networks
 
+FEATURES_MAX_BYTES = 512 * 2**20  # of target features kept for a phase; beyond, they are computed every time
+CHUNK = 16  # samples whose features are computed at once
 MOVES = ("view", "light", "depth", "albedo")
 
 
@@ -27,36 +29,65 @@ class FactoriseStep:
     def __init__(
         self, problem: Problem, nets: Networks, collected: Float[Tensor, "n b 3 s s"], samples: int, mirror: bool
     ) -> None:
-        self.problem, self.nets, self.collected = problem, nets, collected
+        self.problem, self.nets = problem, nets
         self.samples, self.mirror = samples, mirror
+        self.kept = len(collected)
+        turned = problem.turned
+        # What samples are drawn from: the projected ones, then the turned pictures.
+        self.pool = collected if turned is None else torch.cat((collected, turned.images.to(collected)))
+        self.photo_wanted = self.pool_wanted = None
+        if problem.config.compute.reuse:
+            self.photo_wanted = target_features(problem.photo, problem, mirror)
+            self.pool_wanted = self._pool_features()
+
+    def _pool_features(self) -> list[Tensor] | None:
+        """Target features of the whole pool, [n, b, ...] each, unless they would take too much memory."""
+        one = target_features(self.pool[0, :1].to(self.problem.photo), self.problem, mirror=False)
+        if one is None or sum(tap.numel() for tap in one) * 4 * self.pool[:, :, 0, 0, 0].numel() > FEATURES_MAX_BYTES:
+            return None
+        chunks = [
+            target_features(images.to(self.problem.photo), self.problem, mirror=False)
+            for images in self.pool.flatten(0, 1).split(CHUNK)
+        ]
+        taps = [torch.cat(tap) for tap in zip(*(chunk for chunk in chunks if chunk is not None), strict=True)]
+        return [tap.unflatten(0, self.pool.shape[:2]) for tap in taps]
+
+    def _pick(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Positions in the pool and photos, Np for each photo, without regard to what was drawn before."""
+        turned, photos = self.problem.turned, self.pool.shape[1]
+        from_turned = 0 if turned is None else round(self.samples * self.problem.config.turn.share)
+        pick = torch.randint(self.kept, (photos, self.samples), generator=generator, device=generator.device)
+        if turned is not None and from_turned:
+            count = (photos, from_turned)
+            other = torch.randint(len(turned.images), count, generator=generator, device=generator.device)
+            pick[:, :from_turned] = self.kept + other
+        return pick.flatten().cpu(), torch.arange(photos).repeat_interleave(self.samples)
 
     def draw(self, generator: torch.Generator) -> tuple[Float[Tensor, "m 3 s s"], Tensor]:
-        """Np samples of each photo, without regard to what was drawn before, and their photo's index."""
-        turned = self.problem.turned
-        kept, photos = self.collected.shape[:2]
-        from_turned = 0 if turned is None else round(self.samples * self.problem.config.turn.share)
-        pick = torch.randint(kept, (photos, self.samples), generator=generator, device=generator.device).cpu()
-        item = torch.arange(photos).repeat_interleave(self.samples)
-        images = self.collected[pick.flatten(), item].unflatten(0, (photos, self.samples))
-        if turned is not None and from_turned:
-            other = torch.randint(len(turned.images), (photos, from_turned), generator=generator).flatten()
-            mine = torch.arange(photos).repeat_interleave(from_turned)
-            images[:, :from_turned] = turned.images.cpu()[other, mine].unflatten(0, (photos, from_turned))
-        return images.flatten(0, 1), item.to(self.problem.photo.device)
+        """Np samples of each photo and their photo's index."""
+        pick, item = self._pick(generator)
+        return self.pool[pick, item], item.to(self.problem.photo.device)
 
     def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
         problem, nets, mirror = self.problem, self.nets, self.mirror
-        targets, item = self.draw(generator)
+        pick, item = self._pick(generator)
+        targets = self.pool[pick, item].to(problem.photo)
+        if self.pool_wanted is None:
+            wanted = target_features(targets, problem, mirror)
+        else:
+            wanted = [twice(tap[pick, item], mirror) for tap in self.pool_wanted]
+        item = item.to(problem.photo.device)
         photos = len(problem.photo)
         # One pass of V and L serves the photos and the samples: their convolutions have no batch statistics.
-        seen = torch.cat((problem.photo, targets.to(problem.photo)))
+        seen = torch.cat((problem.photo, targets))
         view, light = predict_view(nets, seen, problem), predict_light(nets, seen, problem)
         depth = predict_depth(nets, problem.photo, problem)
         albedo = predict_albedo(nets, problem.photo, problem)
         shape = make_shape(depth, problem, mirror)
 
         own = light_up(shape, twice(view[:photos], mirror), twice(light[:photos], mirror), problem)
-        terms = {f"photo_{k}": v for k, v in photo_loss(albedo, shape, own, problem, mirror).items()}
+        photo_terms = photo_loss(albedo, shape, own, problem, mirror, self.photo_wanted)
+        terms = {f"photo_{k}": v for k, v in photo_terms.items()}
 
         if problem.turned is not None:
             terms["turned"] = problem.config.turn.weight * turned_error(nets, problem.turned, problem)
@@ -65,11 +96,19 @@ class FactoriseStep:
             away = (depth - problem.prior) / problem.depth_range.half
             terms["prior"] = weights.prior_weight * away.square().mean()
         mask = canonical_mask(problem.mask, depth.detach(), view[:photos].detach(), problem.camera)
-        terms.update(self._sample_terms(shape, albedo, mask, view[photos:], light[photos:], targets, item))
+        terms.update(self._sample_terms(shape, albedo, mask, view[photos:], light[photos:], targets, item, wanted))
         return {"total": sum_terms(terms), **terms}
 
     def _sample_terms(
-        self, shape: Shape, albedo: Tensor, mask: Tensor, view: Tensor, light: Tensor, targets: Tensor, item: Tensor
+        self,
+        shape: Shape,
+        albedo: Float[Tensor, "b 3 s s"],
+        mask: Float[Tensor, "b 1 s s"],
+        view: Float[Tensor, "m 6"],
+        light: Float[Tensor, "m 4"],
+        targets: Float[Tensor, "m 3 s s"],
+        item: Tensor,
+        wanted: list[Tensor] | None,
     ) -> dict[str, Tensor]:
         problem, mirror = self.problem, self.mirror
         photos = len(problem.photo)
@@ -81,4 +120,4 @@ class FactoriseStep:
         shading = shade.shading(shade.diffuse(shape.normal[item], light), light)
         seen = sample(torch.cat((albedo[item] * shading, mask[item]), 1), sight.grid)
         weight = sight.mask * seen[:, 3:].detach()
-        return picture_loss(seen[:, :3], targets, weight, problem)
+        return picture_loss(seen[:, :3], targets, weight, problem, wanted)
