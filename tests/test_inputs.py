@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from bozzetto.errors import InputError
 from bozzetto.inputs import (
     Picture,
     category_of,
+    check_fit,
     digest,
     find_device,
     find_latent,
@@ -29,6 +31,7 @@ from bozzetto.inputs import (
     read_scenes,
 )
 from bozzetto.method.sampling import DISTRIBUTIONS
+from bozzetto.presets import find_preset
 from bozzetto.results.provenance import plain
 
 
@@ -139,6 +142,32 @@ def test_devices_are_found_by_name() -> None:
     assert find_device("cpu") == torch.device("cpu")
     with pytest.raises(InputError, match="no device 'toaster'"):
         find_device("toaster")
+    with pytest.raises(InputError, match="not supported"):
+        find_device("meta")
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value"),
+    [
+        ("optim", "project_lr", -1.0),
+        ("optim", "beta2", 1.0),
+        ("loss", "perceptual_weight", float("nan")),
+        ("nets", "width", 0.0),
+        ("turn", "steps", 0),
+        ("turn", "share", 1.5),
+        ("view", "rotation_deg", float("inf")),
+    ],
+)
+def test_settings_that_cannot_be_worked_with_are_refused(group: str, name: str, value: float) -> None:
+    info, config = tiny_gan().info, find_preset("quick")
+    check_fit(replace(config, project=replace(config.project, tail_layers=1)), replace(info, resolution=16))
+    with pytest.raises(InputError, match=name.split("_")[0]):
+        check_fit(replace(config, **{group: replace(getattr(config, group), **{name: value})}), info)
+
+
+def test_generators_too_small_for_the_networks_are_refused() -> None:
+    with pytest.raises(InputError, match="8 px"):
+        check_fit(find_preset("quick"), replace(tiny_gan().info, resolution=8))
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
