@@ -1,4 +1,4 @@
-"""What README and docs name is there: files, functions, settings, commands, flags, the Python lines, the presets."""
+"""What README and docs name is there: files, functions, settings, commands, flags, the presets."""
 
 from __future__ import annotations
 
@@ -10,19 +10,16 @@ import pkgutil
 import re
 import typing
 from collections.abc import Iterator
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
 import bozzetto
 from bozzetto.cli.bench import Heads
 from bozzetto.cli.main import COMMANDS, execute
-from bozzetto.config import FitConfig, NetConfig, PerceptualName, PriorConfig, ProjectConfig, Stage, TurnConfig
+from bozzetto.config import FitConfig, PerceptualName
 from bozzetto.export.formats import FORMATS
-from bozzetto.gan.invert import InvertConfig
 from bozzetto.presets import PRESETS
 from bozzetto.priors.registry import PRIORS
 from bozzetto.results import partial as unfinished
@@ -277,42 +274,3 @@ def test_the_table_of_presets_is_the_presets() -> None:
     text = (ROOT / "docs" / "differences.md").read_text("utf-8")
     told = text.partition("<!-- presets: begin -->")[2].partition("<!-- presets: end -->")[0].strip()
     assert told == preset_table(), f"put this between the two marks of docs/differences.md:\n{preset_table()}"
-
-
-# ---------------------------------------------------------------- the Python of the README
-
-# As the README has it, but for the time it takes: one iteration of everything.
-SHORT = FitConfig(
-    stages=(Stage(1, 1, 1, samples=1),),
-    project=ProjectConfig(collect_batches=1),
-    prior=PriorConfig(iterations=1),
-    turn=TurnConfig(use=False),
-    nets=NetConfig(width=0.25),
-)
-HASTY = InvertConfig(steps=1, start_samples=64)
-
-
-def test_the_python_of_the_readme_runs_and_has_the_shapes_it_tells(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    (block,) = re.findall(r"(?ms)^```python\n(.*?)^```", readme)
-    hasty = partial(bozzetto.reconstruct, config=SHORT, inversion=HASTY, formats=())
-    monkeypatch.setattr(bozzetto, "reconstruct", hasty)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "src").symlink_to(ROOT / "src")
-    names: dict[str, Any] = {}
-    shapes = 0
-    for line in filter(None, block.splitlines()):
-        code, _, comment = line.partition("#")
-        exec(code, names)
-        told = [[int(n) for n in shape.split(",")] for shape in re.findall(r"\[(\d[\d, ]*)\]", comment)]
-        if told:
-            assigned = re.match(r"(\w+) = ", code)
-            value = names[assigned[1]] if assigned else eval(code, names)
-            values = value if isinstance(value, tuple) else (value,)
-            assert [list(v.shape) for v in values] == told, line
-            shapes += len(told)
-    assert shapes >= 8
-    assert torch.equal(names["again"], names["result"].mask)
-    assert names["seconds"] > 0

@@ -182,15 +182,29 @@ def category_of(category: str | None, info: GanInfo) -> str:
 MaskLike: TypeAlias = "str | Path | Tensor"
 
 
+PARSERS = ("face-parser", "object-parser")  # segmenters that read a weight file
+
+
 def mask_identity(mask: MaskLike) -> str:
     """What tells one choice of mask from another: the segmenter's name, or the content's SHA-256."""
     if isinstance(mask, Tensor):
         return digest(mask)
+    name, weights = parser_with_weights(mask)
+    if weights is not None:
+        return f"{name} {_file_identity(weights)}"
     return str(mask) if str(mask) in NAMES else _file_identity(Path(mask))
+
+
+def parser_with_weights(mask: str | Path) -> tuple[str, Path | None]:
+    """A parser and the weight file given with it, as in `face-parser:79999_iter.pth`; else the choice as it is."""
+    name, _, weights = str(mask).partition(":")
+    return (name, Path(weights)) if name in PARSERS and weights else (str(mask), None)
 
 
 def find_mask(mask: MaskLike, picture: Picture, category: str) -> Masked:
     """The mask of a photo: a segmenter's name (auto, alpha, none, ...), a file, or a tensor [.., S, S] in [0, 1].
+
+    A parser may bring its weight file along, as in `face-parser:79999_iter.pth`.
 
     Raises:
         InputError, MissingExtraError, CheckpointError: the segmenter or mask asked for cannot be used.
@@ -204,14 +218,16 @@ def find_mask(mask: MaskLike, picture: Picture, category: str) -> Masked:
         if not bool(given.isfinite().all()) or float(given.min()) < 0 or float(given.max()) > 1:
             raise InputError("A mask has its values in [0, 1].")
         return Masked(given, given.clone(), "given", mask_problem(given[0]))
-    named = str(mask) in NAMES
+    name, weights = parser_with_weights(mask)
+    named = name in NAMES
     return mask_photo(
         picture.image,
         category,
         picture.alpha,
-        segmenter=str(mask) if named else "file",
+        segmenter=name if named else "file",
         mask_file=None if named else mask,
         original_size=picture.original_size,
+        weights=weights,
     )
 
 

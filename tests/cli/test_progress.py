@@ -8,7 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
-from bozzetto.cli.progress import Shown, TimeLeft, clock
+from bozzetto.cli.progress import WEIGHTS, Shown, TimeLeft, clock
 from bozzetto.keep import Progress
 from bozzetto.method.instance import Event
 from bozzetto.method.schedule import Phase
@@ -63,20 +63,20 @@ def test_the_bar_fits_a_terminal_of_80_columns() -> None:
 
 
 def test_what_is_left_is_known_once_every_kind_was_seen() -> None:
-    left = TimeLeft(PHASES)
+    left, others = TimeLeft(PHASES), 2 * WEIGHTS["albedo"] + 3 * WEIGHTS["factorise"]
     assert left.seconds(0) == 0  # nothing is known yet
     told = []
     for event in events():
         left.add(event)
         told.append(left.seconds(event.done))
-    assert told[0] == pytest.approx(3 * 0.5 + 0.5 * (2 * 1.5 + 3 * 6.0))  # other kinds by their usual weight
+    assert told[0] == pytest.approx(3 * 0.5 + 0.5 * others)  # other kinds by their usual weight
     assert told[6:] == [14.0, 7.0, 0.0]
 
 
 def test_an_early_stop_leaves_the_rest() -> None:
-    left = TimeLeft(PHASES)
+    left, others = TimeLeft(PHASES), 2 * WEIGHTS["albedo"] + 3 * WEIGHTS["factorise"]
     left.add(Event(PHASES[0], 4, 4, 9, TERMS, 1.0))  # the prior was reached in its first iteration
-    assert left.seconds(4) == pytest.approx(2 * 1.5 + 3 * 6.0)
+    assert left.seconds(4) == pytest.approx(others)
 
 
 def test_clocks() -> None:

@@ -13,7 +13,7 @@ from bozzetto.nets.encoder import Encoder
 from bozzetto.nets.offset_encoder import OffsetEncoder
 from bozzetto.priors.registry import find_prior
 
-_BASE_MB = 450  # Python, torch, the compiled rasteriser
+_BASE_MB = 850  # Python, torch, the compiled rasteriser, the inversion's start samples
 _COPIES = 5  # of the networks: weights, gradients, two moments, one on its way to the disk
 _BYTES_PER_PIXEL = 2000  # activations of one pseudo image, by measurement at 64 px
 
@@ -24,6 +24,8 @@ def describe(job: Plan, photo: Path, folder: Path) -> str:
     rows = phases(config, find_prior(config.prior.shape).has_shape)
     width, height = job.picture.original_size
     latent = "given" if job.latent is not None else "by inversion"
+    if config.turn.use:
+        latent += ", and the mirrored photo's by inversion"
     lines = [
         f"photo      {photo} ({width} x {height}, worked on at {info.resolution} x {info.resolution})",
         f"generator  {info.name} ({info.kind}, {info.resolution} px, {job.category}), on {job.gan.device}",

@@ -18,7 +18,7 @@ from bozzetto.cli.settings import parse_with_settings
 from bozzetto.errors import InputError
 from bozzetto.export.formats import DEFAULT_FORMATS
 from bozzetto.ingredients import Plan
-from bozzetto.inputs import find_device, find_gan, read_scenes
+from bozzetto.inputs import find_device, find_gan, parser_with_weights, read_scenes
 from bozzetto.method.schedule import phases
 from bozzetto.photo import list_photos
 from bozzetto.pipeline import plan, run
@@ -113,7 +113,7 @@ def report(jobs: Sequence[tuple[Path, Path]], work: Callable[[Path, Path], Recon
 def _refuse_shared_files(args: Arguments) -> None:
     """One file cannot serve many photos."""
     shared = {"--latent": args.latent, "--truth": args.truth}
-    if args.mask not in NAMES:
+    if parser_with_weights(args.mask)[0] not in NAMES:
         shared["--mask"] = Path(args.mask)
     for flag, given in shared.items():
         if given is not None:

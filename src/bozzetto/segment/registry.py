@@ -37,7 +37,7 @@ def _face_parser(weights: Path | None) -> Segmenter:
     if weights is None:
         raise InputError(
             "The face parser needs its weight file: fetch 79999_iter.pth, which the project "
-            "zllrunning/face-parsing.PyTorch links to, and give its path."
+            "zllrunning/face-parsing.PyTorch links to, and say --mask face-parser:79999_iter.pth (a path)."
         )
     return FaceParser(weights)
 
