@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 import jaxtyping
@@ -63,3 +64,11 @@ def random_gan() -> Gan:
     for layer in nets[0].synthesis.to_rgb.values():
         layer.weight.data *= 0.15
     return Gan(*nets, GanInfo("random", "stylegan2", 16, 8, 8, spec.num_ws, 4, "MIT", "", "noise"))
+
+
+def pytest_configure() -> None:
+    """Hear SIGINT however the tests were started: a shell's background job inherits it as ignored.
+
+    The program leaves an ignored signal ignored, on purpose; what is tested is what it does when it hears one.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
