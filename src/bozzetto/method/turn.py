@@ -36,7 +36,7 @@ LIGHT_ITERATIONS = 150
 class Path:
     """Pictures of the way, each in two versions that show the same view: from this side, and mirrored back."""
 
-    share: Float[Tensor, "k"]  # 0 halfway, 1 at the photo
+    share: Float[Tensor, "k"]  # of the way: 0 would be halfway, 1 is the photo
     images: Float[Tensor, "k 2 b 3 s s"]  # [0, 1]
     masks: Float[Tensor, "k b 1 s s"]
     halfway: Float[Tensor, "b 3 s s"]  # symmetric
@@ -186,10 +186,14 @@ def turn(
     depth_range: DepthRange,
     config: TurnConfig,
 ) -> Turned:
-    """Pictures of the object with view and light: the photo first, then the way to the mirror image.
+    """Pictures of the object with view and light: from halfway to the photo, to its mirror image, and halfway itself.
 
     Args:
         prior: a symmetric depth, scene units; the shape that is laid under the halfway picture.
+
+    Returns:
+        2 k + 1 pictures for k = config.steps: number k - 1 is the photo, number k + i mirrors the view of number i,
+        and the last, halfway, has the view of zeros.
     """
     path = make_path(photo, mask, latent, mirror_latent, gan, config.steps)
     slope = track(path, prior, camera, depth_range, config.iterations)
