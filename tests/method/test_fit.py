@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_problem import EVERYTHING, SHORT
 from torch import Tensor
 from watchers import Boundaries, Enough, Recorder, Twin, differing
 
-from bozzetto.config import ComputeConfig, FitConfig, OptimConfig, PriorConfig, ProjectConfig, Stage
+from bozzetto.config import FitConfig, NetConfig, OptimConfig, PriorConfig, ProjectConfig, Stage
 from bozzetto.errors import FitError
-from bozzetto.method.instance import fit, moves_at, new_state
+from bozzetto.method.instance import Event, fit, moves_at, new_state
 from bozzetto.method.problem import Problem
 from bozzetto.method.schedule import phases
 from bozzetto.method.state import FitState
@@ -32,7 +33,7 @@ def run(problem: Problem, seed: int = 0) -> tuple[dict[str, Tensor], Recorder]:
 
 
 def with_compute(problem: Problem, **changes: object) -> Problem:
-    return replace(problem, config=replace(problem.config, compute=ComputeConfig(**changes)))  # type: ignore[arg-type]
+    return replace(problem, config=replace(problem.config, compute=replace(problem.config.compute, **changes)))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +69,71 @@ def test_every_phase_changes_its_own_networks_and_no_others(problem: Problem, fi
         assert changed == {key for key in finished[1].before if key.split(".")[0] in expected[row.kind]}, row
 
 
-@pytest.mark.parametrize("photos", [1, 2])
-def test_computing_fixed_things_once_changes_nothing(make_problem: MakeProblem, photos: int) -> None:
-    problem = make_problem(photos)
+def test_with_turned_pictures_and_teaching_view_and_light_move_in_steps_0_and_2_too(make_problem: MakeProblem) -> None:
+    problem = make_problem(config=EVERYTHING)
+    state = new_state(problem, 0)
+    watcher = Boundaries(state)
+    fit(problem, state, watcher)
+    expected = [
+        {"depth", "view", "light"},
+        {"albedo"},
+        {"offset", "view", "light"},
+        set(),
+        {"view", "light", "depth", "albedo"},
+    ]
+    assert [set(moves_at(problem, i)) for i in range(5)] == expected
+    for changed, names in zip(watcher.changed, expected, strict=True):
+        assert changed == {key for key in watcher.before if key.split(".")[0] in names}
+    plain = replace(problem, turned=None, config=SHORT)
+    assert moves_at(plain, 0) == ("depth",)
+    assert moves_at(plain, 2) == ("offset",)
+
+
+def test_every_step_has_its_learning_rate_and_step_3s_falls(make_problem: MakeProblem) -> None:
+    problem = make_problem(config=EVERYTHING)
+    rates: list[tuple[str, float]] = []
+
+    class Rates(Recorder):
+        def on_iteration(self, event: Event) -> None:
+            if state.optimiser is not None:
+                rates.append((event.phase.kind, state.optimiser.param_groups[0]["lr"]))
+
+    state = new_state(problem, 0)
+    fit(problem, state, Rates())
+    assert [kind for kind, _ in rates] == ["prior"] * 2 + ["albedo"] * 2 + ["project"] * 3 + ["factorise"] * 3
+    # From lr to a tenth of it by half a cosine, of which thirds are passed: 1, 3/4 and 1/4 of the way are left.
+    falling = [2e-4 * (0.1 + 0.9 * left) for left in (1, 0.75, 0.25)]
+    assert [rate for _, rate in rates] == pytest.approx([5e-4] * 2 + [2e-4] * 2 + [3e-4] * 3 + falling)
+
+
+def test_a_rate_of_0_leaves_the_steps_networks_where_they_are(make_problem: MakeProblem) -> None:
+    config = replace(EVERYTHING, optim=OptimConfig(lr=0.0, prior_lr=0.0, project_lr=1e-3))
+    problem = make_problem(config=config)
+    state = new_state(problem, 0)
+    watcher = Boundaries(state)
+    fit(problem, state, watcher)
+    assert [{key.split(".")[0] for key in changed} for changed in watcher.changed] == [
+        set(),
+        set(),
+        {"offset", "view", "light"},
+        set(),
+        set(),
+    ]
+
+
+def test_the_width_is_that_of_the_settings(make_problem: MakeProblem) -> None:
+    def weights(width: float) -> dict[str, int]:
+        nets = new_state(make_problem(config=FitConfig(stages=(), nets=NetConfig(width=width))), 0).nets
+        return {name: sum(p.numel() for p in net.parameters()) for name, net in nets}
+
+    whole, half = weights(1.0), weights(0.5)
+    assert half["offset"] == whole["offset"]
+    assert all(half[name] < 0.5 * whole[name] for name in ("view", "light", "depth", "albedo"))
+
+
+@pytest.mark.parametrize(("photos", "config"), [(1, SHORT), (2, SHORT), (2, EVERYTHING)])
+def test_computing_fixed_things_once_changes_nothing(make_problem: MakeProblem, photos: int, config: FitConfig) -> None:
+    problem = make_problem(photos, config)
     plain, _ = run(with_compute(problem, reuse=False))
     quick, _ = run(with_compute(problem, reuse=True))
     assert not differing(plain, quick)
@@ -87,15 +150,18 @@ def test_the_same_seed_gives_the_same_fit_and_another_another(
 
 
 @pytest.mark.parametrize(
-    ("fused", "changes"), [(True, {"collect": "redraw"}), (False, {"collect": "last"}), (True, {"teach": True})]
+    ("fused", "config"),
+    [
+        (True, SHORT),
+        (False, replace(SHORT, project=ProjectConfig(collect="last"))),
+        (True, EVERYTHING),
+    ],
 )
 def test_interrupted_after_any_iteration_and_resumed_is_uninterrupted(
-    make_problem: MakeProblem, fused: bool, changes: dict[str, object]
+    make_problem: MakeProblem, fused: bool, config: FitConfig
 ) -> None:
     """Step by step, inside phases and between them, the random generator, Adam's moments and the samples included."""
-    problem = with_compute(make_problem(), fused_adam=fused)
-    project = replace(problem.config.project, **changes)  # type: ignore[arg-type]
-    problem = replace(problem, config=replace(problem.config, project=project))
+    problem = with_compute(make_problem(config=config), fused_adam=fused)
     state = new_state(problem, 0)
     twin = Twin(problem, state)
     fit(problem, state, twin)

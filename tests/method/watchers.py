@@ -10,7 +10,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from bozzetto.method.instance import Event, fit, moves_at, new_state
-from bozzetto.method.problem import Problem
+from bozzetto.method.problem import Problem, Turned
 from bozzetto.method.state import FitState
 
 
@@ -24,8 +24,16 @@ def one_photo(problem: Problem, i: int) -> Problem:
     """The same problem with one of its photos alone."""
     here = slice(i, i + 1)
     prior = None if problem.prior is None else problem.prior[here]
+    turned = problem.turned
+    if turned is not None:
+        turned = Turned(turned.images[:, here], turned.view[:, here], turned.light[:, here])
     return replace(
-        problem, photo=problem.photo[here], mask=problem.mask[here], latent=problem.latent[here], prior=prior
+        problem,
+        photo=problem.photo[here],
+        mask=problem.mask[here],
+        latent=problem.latent[here],
+        prior=prior,
+        turned=turned,
     )
 
 
