@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -36,6 +37,7 @@ class LoadedGan:
     generator: Generator
     discriminator: Discriminator | None
     facts: Mapping[str, str] = field(default_factory=dict)  # name, category, licence, ... where stated
+    w_avg: Float[Tensor, " w"] | None = None  # the mean latent that truncation pulls to, where the file stores one
 
 
 def is_safetensors(head: bytes) -> bool:

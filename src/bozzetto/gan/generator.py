@@ -53,8 +53,10 @@ class Gan:
         info: GanInfo,
         device: torch.device | str = "cpu",
         precision: Precision = "fp32",
+        w_avg: Float[Tensor, " w"] | None = None,
     ) -> None:
         self.info = info
+        self.w_avg = None if w_avg is None else w_avg.detach().to(torch.device(device), torch.float32)
         self.precision: Precision = precision
         self.device = torch.device(device)
         self.generator = generator.requires_grad_(False).eval().to(self.device)
@@ -70,7 +72,7 @@ class Gan:
         if torch.device(device) == self.device:
             return self
         generator, discriminator = copy.deepcopy(self.generator), copy.deepcopy(self.discriminator)
-        return Gan(generator, discriminator, self.info, device, self.precision)
+        return Gan(generator, discriminator, self.info, device, self.precision, self.w_avg)
 
     def with_precision(self, precision: Precision) -> Gan:
         """The same GAN, weights shared, computing in `precision` unless told otherwise."""
@@ -94,10 +96,13 @@ class Gan:
         return self.generator.mapping.tail(x, k)
 
     def w_from_z(self, z: Float[Tensor, "b z"], psi: float = 1.0) -> Float[Tensor, "b l d"]:
-        """Latents of every layer, pulled to the mean by the truncation psi (1: not at all, 0: the mean)."""
+        """Latents of every layer, pulled to the mean by the truncation psi (1: not at all, 0: the mean).
+
+        The mean is the one that the file stores, where it does (official truncation); otherwise that of samples.
+        """
         w = self.generator.mapping(z)
         if psi != 1.0:
-            mean = self.w_mean()
+            mean = self.w_mean() if self.w_avg is None else self.w_avg
             w = mean + psi * (w - mean)
         return w[:, None].expand(-1, self.info.num_ws, -1)
 

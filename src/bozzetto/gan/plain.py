@@ -46,4 +46,4 @@ class PlainGan(Gan):
 
 def plain(gan: Gan) -> PlainGan:
     """The same GAN, weights shared, computed the obvious way."""
-    return PlainGan(gan.generator, gan.discriminator, gan.info, gan.device)
+    return PlainGan(gan.generator, gan.discriminator, gan.info, gan.device, w_avg=gan.w_avg)

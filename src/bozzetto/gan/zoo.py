@@ -82,7 +82,7 @@ def load_gan(name_or_path: str | Path, device: torch.device | str = "cpu", preci
         sha256=sha256,
         category=row.category if row else facts.get("category", "unknown"),
     )
-    return Gan(loaded.generator, loaded.discriminator, info, device, precision)
+    return Gan(loaded.generator, loaded.discriminator, info, device, precision, loaded.w_avg)
 
 
 def _load_file(path: Path) -> LoadedGan:
