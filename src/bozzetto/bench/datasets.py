@@ -1,6 +1,7 @@
 """Heads with their true depth as tensors, and the compact arrays they are stored in.
 
-One layout serves a single head's file and a packed file of N heads (leading N): plain .npz, no pickles.
+One layout serves a single head's file and a packed file of N heads (leading N): plain .npz, no pickles. A packed file
+may be squeezed (`bozzetto.bench.squeeze`); it is expanded to this layout when read.
 
 | array | type | meaning |
 |---|---|---|
@@ -16,6 +17,7 @@ One layout serves a single head's file and a packed file of N heads (leading N):
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -27,6 +29,7 @@ from torch import Tensor
 
 from bozzetto.bench.heads_render import GAMMA, HeadView
 from bozzetto.bench.npz import read_npz, write_npz
+from bozzetto.bench.squeeze import Squeeze, expand, squeeze
 from bozzetto.errors import InputError
 from bozzetto.geometry.pose import rotation_matrix
 from bozzetto.geometry.shade import diffuse, light_direction, shading
@@ -117,7 +120,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         InputError: no such file, or not one of ours.
     """
-    arrays = read_npz(path, "make it again with `bozzetto bench make-heads`")
+    arrays = expand(read_npz(path, "make it again with `bozzetto bench make-heads`"))
     if not {"image", "depth", "canonical_depth", "normal", "albedo", "view", "light"} <= arrays.keys():
         raise InputError(f"{path} is not a head file; make one with `bozzetto bench make-heads`.")
     return arrays
@@ -156,18 +159,23 @@ def pack_heads(
     count: int | None = None,
     leave_out: tuple[str, ...] = (),
     average: Float[Tensor, "1 1 h w"] | None = None,
+    how: Squeeze | None = None,
 ) -> None:
     """Put the first `count` heads of a split's folder (all if not given) into one file.
 
     Args:
         leave_out: names of optional arrays that are not packed.
         average: an `average_depth` of other heads to keep beside.
+        how: what may be lost to save space; nothing is if not given.
     """
     heads = [read_arrays(file) for file in head_files(folder)[:count]]
     arrays = {name: np.stack([h[name] for h in heads]) for name in heads[0] if name not in leave_out}
     if average is not None:
         arrays["average_depth"] = encode_depth(average[0, 0].numpy())
-    write_npz(packed, arrays)
+    if how is None:
+        write_npz(packed, arrays)
+    else:
+        write_npz(packed, squeeze(arrays, how), compression=zipfile.ZIP_LZMA)
 
 
 def load_packed_heads(packed: Path) -> HeadTruth:

@@ -147,7 +147,7 @@ def _claim_folder(config: HeadsConfig) -> None:
     settings = asdict(config)
     for name in ("model", "out", "workers", *SPLITS):
         del settings[name]
-    settings = json.loads(json.dumps(settings | {"format": 1}))
+    settings = json.loads(json.dumps(settings | {"format": 2}))
     path = config.out / SETTINGS_FILE
     try:
         config.out.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import zipfile
 import zlib
@@ -24,12 +25,12 @@ def read_npz(path: Path, advice: str) -> dict[str, np.ndarray]:
             raise ValueError("not a whole .npz")
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(f"{path} cannot be read ({reason}); {advice}.") from error
 
 
-def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write_npz(path: Path, arrays: Mapping[str, np.ndarray], compression: int = zipfile.ZIP_DEFLATED) -> None:
     """Write arrays under a temporary name in the same folder, then move the file into place.
 
     Raises:
@@ -37,8 +38,10 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """
     part = path.with_name(path.name + ".part")
     try:
-        with part.open("wb") as file:
-            np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]
+        with part.open("wb") as file, zipfile.ZipFile(file, "w", compression) as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
