@@ -4,7 +4,8 @@ from dataclasses import fields
 
 import torch
 
-from bozzetto.metrics.report import DepthScores, markdown_table, score_depth, summarise
+from bozzetto.metrics.masks import erode
+from bozzetto.metrics.report import DepthScores, score_depth
 from bozzetto.types import Camera
 
 
@@ -25,6 +26,9 @@ def test_a_perfect_prediction_scores_zero_but_for_the_published_formula() -> Non
     assert scores.side.max() < 1e-6
     assert scores.mad_deg.max() < 1e-4
     assert scores.mad_published_mask_deg.max() < 1e-4
+    assert scores.side_published.max() < 1e-6
+    assert scores.side_published_formula.max() < 1e-6
+    assert scores.mad_published_deg.min() > 3
     assert scores.mad_published_formula_deg.min() > 3
     torch.testing.assert_close(scores.coverage, torch.ones(2))
 
@@ -43,16 +47,17 @@ def test_items_are_scored_independently() -> None:
     assert 0.3 < together.coverage[1] < 0.55
 
 
-def test_summary_scales_side_by_a_hundred_and_leaves_nan_out() -> None:
-    one = DepthScores(*(torch.tensor([0.01, torch.nan, 0.03]) for _ in fields(DepthScores)))
-    summary = summarise([one])
-    assert abs(summary["side"][0] - 2.0) < 1e-6
-    assert abs(summary["mad_deg"][0] - 0.02) < 1e-9
-
-
-def test_the_table_has_a_row_per_method_and_a_cell_per_score() -> None:
-    summary = summarise([score_depth(bumpy(32, 1), bumpy(32, 0), disc(32), Camera(32))])
-    lines = markdown_table({"ours": summary, "constant": summary}).splitlines()
-    assert len(lines) == 4
-    assert len({line.count("|") for line in lines}) == 1
-    assert lines[2].startswith("| ours |")
+def test_the_published_mask_hides_what_is_wrong_at_the_rim_and_the_truth_mask_does_not() -> None:
+    truth, mask, camera = bumpy(32, 0), disc(32), Camera(32)
+    inner = erode(mask, 3)
+    wrong = torch.where(
+        inner > 0, truth, truth + 0.02 * torch.rand(truth.shape, generator=torch.Generator().manual_seed(3))
+    )
+    scores = score_depth(wrong, truth, mask, camera, predicted_valid=erode(inner))
+    for right, narrow in (("side", "side_published_mask"), ("mad_deg", "mad_published_mask_deg")):
+        assert getattr(scores, right).min() > 1e-3
+        assert getattr(scores, narrow).max() < 1e-4
+    assert scores.side_published_formula.min() > 1e-3
+    assert scores.side_published.max() < 1e-6
+    assert (scores.mad_published_formula_deg > scores.mad_published_deg).all()
+    assert scores.coverage.max() < 0.7

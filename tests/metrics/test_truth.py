@@ -31,6 +31,8 @@ def test_the_truth_itself_scores_zero_at_any_scale() -> None:
     exact = score_truth(dome(), None, ones, truth(), CAMERA)
     assert exact["mad_depth_deg"] < 0.05
     assert exact["mad_published_deg"] > 1  # the published formula does not know a perfect score
+    assert exact["mad_published_mask_deg"] < 0.05
+    assert exact["side_published_formula_x100"] < 1e-4
     assert "mad_mesh_deg" not in exact
 
 

@@ -1,10 +1,9 @@
-"""Every score of a depth prediction at once, and the table it becomes."""
+"""Every score of a depth prediction at once."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -13,7 +12,11 @@ from torch import Tensor
 from bozzetto.metrics.depth import scale_invariant_depth_error
 from bozzetto.metrics.masks import coverage, erode, published_mask
 from bozzetto.metrics.normals import mean_angle_deviation_deg
-from bozzetto.metrics.published import mean_angle_deviation_deg_unsup3d, normals_from_depth_unsup3d
+from bozzetto.metrics.published import (
+    mean_angle_deviation_deg_unsup3d,
+    normals_from_depth_unsup3d,
+    scale_invariant_depth_error_unsup3d,
+)
 from bozzetto.types import Camera
 
 TINY = 1e-30  # below the square of any pixel's normal, above float32's smallest
@@ -21,13 +24,19 @@ TINY = 1e-30  # below the square of any pixel's normal, above float32's smallest
 
 @dataclass(frozen=True)
 class DepthScores:
-    """Scores of a batch of depth predictions; every field is [B]. SIDE is not yet x 100. NaN marks an empty mask."""
+    """Scores of a batch of depth predictions; every field is [B]. SIDE is not yet x 100. NaN marks an empty mask.
+
+    Two formulae (right, published) on two masks (the truth's, the published one).
+    """
 
     side: Float[Tensor, " b"]  # SIDE on the truth mask
     mad_deg: Float[Tensor, " b"]  # MAD on the truth mask, against `truth_normal`
     side_published_mask: Float[Tensor, " b"]  # SIDE on eroded truth x eroded valid prediction
     mad_published_mask_deg: Float[Tensor, " b"]  # right MAD on that mask
-    mad_published_formula_deg: Float[Tensor, " b"]  # MAD with the published formula on that mask: never 0
+    side_published_formula: Float[Tensor, " b"]  # published formula on the truth mask
+    mad_published_formula_deg: Float[Tensor, " b"]  # published formula on the truth mask eroded once: never 0
+    side_published: Float[Tensor, " b"]  # published formula on the published mask: what the literature prints
+    mad_published_deg: Float[Tensor, " b"]  # the same: never 0
     coverage: Float[Tensor, " b"]  # share of the eroded truth mask that the published mask holds
 
 
@@ -56,8 +65,9 @@ def score_depth(
     valid = torch.ones_like(truth_mask) if predicted_valid is None else predicted_valid
     filled = torch.where(truth_mask > 0, truth, prediction)  # no NaN may meet a difference
     normal = unit_normals_from_depth(prediction, camera) if prediction_normal is None else prediction_normal
+    inner = erode(truth_mask)
     if truth_normal is None:
-        true_normal, normal_mask = unit_normals_from_depth(filled, camera), erode(truth_mask)
+        true_normal, normal_mask = unit_normals_from_depth(filled, camera), inner
     else:
         true_normal, normal_mask = truth_normal, truth_mask
     narrow = published_mask(truth_mask, valid, erosions)
@@ -67,7 +77,10 @@ def score_depth(
         mad_deg=mean_angle_deviation_deg(normal, true_normal, normal_mask),
         side_published_mask=scale_invariant_depth_error(prediction, truth, narrow),
         mad_published_mask_deg=mean_angle_deviation_deg(normal, true_normal, narrow),
-        mad_published_formula_deg=mean_angle_deviation_deg_unsup3d(*short, narrow),
+        side_published_formula=scale_invariant_depth_error_unsup3d(prediction, truth, truth_mask),
+        mad_published_formula_deg=mean_angle_deviation_deg_unsup3d(*short, inner),
+        side_published=scale_invariant_depth_error_unsup3d(prediction, truth, narrow),
+        mad_published_deg=mean_angle_deviation_deg_unsup3d(*short, narrow),
         coverage=coverage(narrow, erode(truth_mask, erosions)),
     )
 
@@ -79,18 +92,6 @@ def unit_normals_from_depth(depth: Float[Tensor, "b 1 h w"], camera: Camera) -> 
     return torch.nn.functional.pad(unit, (1, 1, 1, 1), mode="replicate")
 
 
-def summarise(scores: Sequence[DepthScores]) -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation over all items, by field name; SIDE fields x 100, NaN items left out."""
-    summary = {}
-    for field in fields(DepthScores):
-        values = torch.cat([getattr(s, field.name).double().cpu() for s in scores])
-        values = values[~values.isnan()] * (100 if field.name.startswith("side") else 1)
-        mean = float(values.mean()) if len(values) else math.nan
-        spread = float(values.std()) if len(values) > 1 else 0.0
-        summary[field.name] = (mean, spread)
-    return summary
-
-
 # Shown beside ours: BFM "synface", 64 px, published formulae and mask (Wu et al. 2020).
 # SIDE x 100 and MAD deg. Another head model than ours, so the order matters, not the digits.
 PUBLISHED_SYNFACE: Mapping[str, tuple[float, float]] = {
@@ -99,21 +100,3 @@ PUBLISHED_SYNFACE: Mapping[str, tuple[float, float]] = {
     "average depth": (1.990, 23.26),
     "Unsup3D": (0.793, 16.51),
 }
-
-
-def markdown_table(rows: Mapping[str, Mapping[str, tuple[float, float]]]) -> str:
-    """A Markdown table, one row per method, from `summarise` of each; mean +- standard deviation over the items."""
-    heads = {
-        "side": "SIDE x100",
-        "mad_deg": "MAD deg",
-        "side_published_mask": "SIDE x100, published mask",
-        "mad_published_mask_deg": "MAD deg, published mask",
-        "mad_published_formula_deg": "MAD deg, published formula",
-        "coverage": "coverage",
-    }
-    digits = {"side": 3, "side_published_mask": 3, "coverage": 3}
-    lines = ["| method | " + " | ".join(heads.values()) + " |", "|---" * (len(heads) + 1) + "|"]
-    for name, summary in rows.items():
-        cells = [f"{summary[k][0]:.{digits.get(k, 2)}f} ± {summary[k][1]:.{digits.get(k, 2)}f}" for k in heads]
-        lines.append("| " + " | ".join([name, *cells]) + " |")
-    return "\n".join(lines) + "\n"

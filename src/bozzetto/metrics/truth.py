@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from bozzetto.metrics.edges import edge_scores
 from bozzetto.metrics.report import score_depth
 from bozzetto.types import Camera
 
@@ -46,7 +47,10 @@ def score_truth(
         mad_mesh_deg: mean angle to the true surface's normals on the truth mask (absent where these are not known).
         mad_depth_deg: mean angle between normals taken from both depth maps, on the truth mask eroded once.
         coverage: share of the truth mask that the prediction covers.
-        side_published_x100, mad_published_deg: on the published mask, with the published formula of normals.
+        side_published_mask_x100, mad_published_mask_deg: the same two (normals from depth) on the published mask.
+        side_published_formula_x100, mad_published_formula_deg: the published formulae on the truth mask.
+        side_published_x100, mad_published_deg: the published formulae on the published mask.
+        edge_completeness, edge_correctness: of depth edges on the truth mask; NaN where there are none.
     """
     filled = fill_open(depth, covered)[None]
     mask, known = truth.mask[None], covered[None]
@@ -61,8 +65,12 @@ def score_truth(
         )
         scores["mad_mesh_deg"] = against_mesh.mad_deg
     scores["coverage"] = (mask * known).sum() / mask.sum()
-    scores["side_published_x100"] = 100 * plain.side_published_mask
-    scores["mad_published_deg"] = plain.mad_published_formula_deg
+    for name in ("side_published_mask", "side_published_formula", "side_published"):
+        scores[f"{name}_x100"] = 100 * getattr(plain, name)
+    for name in ("mad_published_mask_deg", "mad_published_formula_deg", "mad_published_deg"):
+        scores[name] = getattr(plain, name)
+    edges = edge_scores(filled, truth.depth[None], mask, camera)
+    scores["edge_completeness"], scores["edge_correctness"] = edges.completeness, edges.correctness
     return {name: float(value) for name, value in scores.items()}
 
 
