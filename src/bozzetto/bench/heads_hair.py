@@ -119,7 +119,7 @@ def shell_points(
     if style.fringe_cm > 0:
         side = np.clip(1 - (np.abs(azimuth) / style.fringe_rad) ** 4, 0, None)
         length = style.fringe_cm * (1 + style.fringe_tilt * azimuth) * side
-        over_fringe = over + length + 0.22 * lock * np.minimum(length, 1.5)
+        over_fringe = over + length + 0.15 * lock * np.minimum(length, 1.5)
         thick = _rise(over_fringe, 0.7) * (0.45 + 0.25 * np.clip(lock, -1, 1.5)) * (side > 0)
         lift, over = np.maximum(lift, thick), np.maximum(over, np.where(side > 0, over_fringe, -9))
     lift = np.where(over > 0, lift, -SUNK_CM * _rise(-over, 0.5))

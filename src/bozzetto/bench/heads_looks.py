@@ -166,7 +166,7 @@ def sample_hair_style(rng: np.random.Generator, masculine: bool, melanin: float,
         shape |= {"ramp_cm": float(u(2.0, 3.5)), "lock_scale": 2.0}
     elif name == "fringe":
         shape = {"thickness_cm": float(u(1.0, 1.8)), "side_share": float(u(0.4, 0.8))}
-        shape |= {"fringe_cm": float(u(1.0, 3.2)), "fringe_tilt": tilt, "lock_scale": 0.6}
+        shape |= {"fringe_cm": float(u(1.0, 3.2)), "fringe_tilt": tilt, "lock_scale": 0.45}
     elif name in ("bob", "long"):
         shape = {"thickness_cm": float(u(1.2, 2.0)), "side_share": float(u(0.75, 1.0)), "lock_cm": 0.1}
         shape |= {"fall_cm": float(u(7, 13) if name == "bob" else u(16, 26)), "flare_cm": float(u(-0.6, 1.2))}
@@ -175,7 +175,7 @@ def sample_hair_style(rng: np.random.Generator, masculine: bool, melanin: float,
         if behind:
             shape["side_share"] = float(u(0.4, 0.6))
         if rng.random() < 0.35:
-            shape |= {"fringe_cm": float(u(1.5, 3.4)), "fringe_tilt": tilt, "fringe_rad": 1.0}
+            shape |= {"fringe_cm": float(u(1.5, 3.4)), "fringe_tilt": tilt, "fringe_rad": 1.0, "lock_scale": 0.5}
         if rng.random() < 0.3:
             shape["curl_cm"] = curl
     else:

@@ -76,6 +76,7 @@ def make_paint_map(model: HeadModel) -> PaintMap:
     fixed = np.zeros_like(position)
     fixed[eyes], fixed[gums], fixed[teeth] = SCLERA, GUMS, TEETH
     fixed[gums | teeth] *= (0.25 + 0.75 * step(5.0, 9.5, z))[gums | teeth, None]  # darker toward the throat
+    fixed[gums | teeth] *= (1 - 0.6 * step(1.0, 2.6, ax))[gums | teeth, None]  # and the cheeks
     across, along_cm = surface_coordinates_cm(position)
     openness = _openness(position, model)
     openness[gums | teeth] = 1.0  # measured with the mouth shut

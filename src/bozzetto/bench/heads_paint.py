@@ -79,7 +79,8 @@ def paint_pixels(sample: HeadSample, seen: Float[np.ndarray, "m k"], textures: T
     albedo = _over(albedo, MOUTH, seen[:, INSIDE] * skin)
 
     rough = sample.beard.roughness
-    beard = seen[:, BEARD] * (1 - rough * 0.45 + rough * 0.6 * grain) * (seen[:, LIP] < -0.05) * skin
+    stubble = look_up(textures.grain, 2.1 * texel[0], 2.1 * texel[1]) if rough > 0 else 0.0
+    beard = seen[:, BEARD] * (1 - rough * 0.45 + rough * 0.6 * stubble) * (seen[:, LIP] < -0.05) * skin
     colour = sample.beard.colour * (1 + 0.5 * sample.beard.length_cm * strand[:, None])
     shadow = np.float32(0.35) * albedo + 0.65 * np.clip(colour, 0.005, 1)
     albedo = _over(albedo, shadow, np.clip(beard, 0, 0.95))
@@ -128,6 +129,8 @@ def _shell(sample: HeadSample, seen: np.ndarray, strand: np.ndarray) -> np.ndarr
     sheen = 0.35 * np.exp(-(((seen[:, ALONG] - 8.0 - 0.5 * strand) / 2.2) ** 2))
     tone = np.exp(sample.hair_contrast * np.clip(strand, -2.5, 2.0)) * (1 + sheen) * (0.35 + 0.65 * seen[:, OPEN])
     through = step(0.56, 0.30, seen[:, OPEN] + 0.09 * strand)  # of the skin, at the edges
+    if sample.hair.fall_cm > 0:  # but not where hair hangs free
+        through = through * step(13.0, 11.0, seen[:, ALONG])
     return _over(
         GAP.astype(np.float32) + seen[:, BASE] * tone[:, None],
         0.8 * sample.skin,
