@@ -25,7 +25,7 @@ MAX_PICKLE_BYTES = 200_000_000  # the pickle inside the zip: names and shapes, w
 
 def rebuilders(nested: bool) -> Rebuilders:
     """The table for a file's own pickle, or for one inside the bytes of another, which may hold no further one."""
-    return REBUILDERS | {("torch.storage", "_load_from_bytes"): _refuse_nested if nested else _nested_storage}
+    return {**REBUILDERS, ("torch.storage", "_load_from_bytes"): _refuse_nested if nested else _nested_storage}
 
 
 def read_stream(stream: IO[bytes], size: int, limits: Limits, nested: bool = False) -> object:

@@ -13,6 +13,7 @@ from bozzetto.errors import CheckpointError
 from bozzetto.gan.checkpoint import LoadedGan, is_safetensors, load_safetensors
 from bozzetto.gan.frozen import Precision
 from bozzetto.gan.generator import Gan, GanInfo
+from bozzetto.gan.pickled import CONTENTS, is_pickled, load_pickled
 
 SNIFF_BYTES = 4096  # what a format gets to see of a file before it decides
 
@@ -49,7 +50,10 @@ class Format:
 
 
 # Asked in this order; the first that knows the file loads it. A further format is a further row.
-FORMATS: tuple[Format, ...] = (Format("bozzetto .safetensors", is_safetensors, load_safetensors),)
+FORMATS: tuple[Format, ...] = (
+    Format("bozzetto .safetensors", is_safetensors, load_safetensors),
+    Format(", ".join(content.name for content in CONTENTS), is_pickled, load_pickled),
+)
 
 
 def load_gan(name_or_path: str | Path, device: torch.device | str = "cpu", precision: Precision = "fp32") -> Gan:
