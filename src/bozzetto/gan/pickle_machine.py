@@ -11,9 +11,9 @@ from __future__ import annotations
 import pickletools
 import struct
 from collections.abc import Callable, Mapping
-from typing import IO, Any
+from typing import Any
 
-from bozzetto.gan.pickle_records import Global, Limits, Stub, Unfinished, check_graph, hashable, one_line
+from bozzetto.gan.pickle_records import Global, Limits, Stream, Stub, Unfinished, check_graph, hashable, one_line
 
 MAX_STACK = 1_000_000
 MAX_NAME = 500  # characters of a module's or class's name
@@ -56,13 +56,13 @@ class Machine:
         self.memo: dict[int, Any] = {}
         self.memo_of: dict[int, list[int]] = {}  # id of an unfinished thing -> where it was memorised
 
-    def run(self, stream: IO[bytes]) -> object:
+    def run(self, stream: Stream) -> object:
         """The value of the pickle that begins at the stream's position, which is left after its end.
 
         Raises CheckpointError for anything that is not a whole, plain and bounded pickle.
         """
         try:
-            for opcode, arg, _ in pickletools.genops(stream):
+            for opcode, arg, _ in pickletools.genops(stream):  # type: ignore[arg-type]
                 self.limits.opcodes_left -= 1
                 if self.limits.opcodes_left < 0 or len(self.stack) > MAX_STACK:
                     raise self.limits.refusal("is a pickle of more steps than any checkpoint has")

@@ -124,7 +124,7 @@ class _Dtype(Unfinished):
     def __init__(self, code: str) -> None:
         self.code = code
 
-    def finish(self, state: object) -> np.dtype[Any]:
+    def finish(self, state: object) -> np.dtype:
         if not isinstance(state, tuple) or len(state) < 2 or state[1] not in ("<", ">", "|", "="):
             raise ValueError("an array of numbers of no known order")
         return np.dtype(("<" if state[1] == "=" else state[1]) + self.code)
@@ -133,7 +133,7 @@ class _Dtype(Unfinished):
 class _Array(Unfinished):
     """What numpy makes before BUILD gives it its content: (version, shape, dtype, column order, bytes)."""
 
-    def finish(self, state: object) -> np.ndarray[Any, Any]:
+    def finish(self, state: object) -> np.ndarray:
         if not isinstance(state, tuple) or len(state) != 5:
             raise TypeError("an array of other content")
         _, shape, dtype, fortran, data = state
@@ -143,7 +143,7 @@ class _Array(Unfinished):
         self.limits = limits
 
 
-def _array(limits: Limits, data: object, dtype: object, shape: object, fortran: bool) -> np.ndarray[Any, Any]:
+def _array(limits: Limits, data: object, dtype: object, shape: object, fortran: bool) -> np.ndarray:
     if isinstance(data, str):  # Python 2's text was bytes
         data = data.encode("latin1")
     if not isinstance(dtype, np.dtype) or not isinstance(data, bytes | bytearray):
@@ -167,7 +167,7 @@ def _reconstruct(limits: Limits, args: tuple[Any, ...]) -> _Array:
     return _Array(limits)
 
 
-def _from_buffer(limits: Limits, args: tuple[Any, ...]) -> np.ndarray[Any, Any]:
+def _from_buffer(limits: Limits, args: tuple[Any, ...]) -> np.ndarray:
     data, dtype, shape, order = args
     return _array(limits, data, dtype, shape, order == "F")
 

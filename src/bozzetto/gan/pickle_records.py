@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 from bozzetto.errors import CheckpointError
+
+Stream = IO[bytes] | mmap.mmap  # what a file is read from
 
 MAX_OPCODES = 5_000_000  # a training checkpoint of 1024 px has about 50 thousand
 MAX_DEPTH = 100  # of containers in containers; a module of modules needs about 30

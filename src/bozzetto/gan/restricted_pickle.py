@@ -45,7 +45,7 @@ def read_pickle(path: Path) -> object:
                 return read_zip(file, size, limits)
             # Mapped: a length that the file only claims is then never allocated.
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return read_stream(data, size, limits)  # type: ignore[arg-type]
+                return read_stream(data, size, limits)
     except OSError as error:
         raise CheckpointError(f"The file {path} cannot be read ({error.strerror}).") from None
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
-from typing import IO, Any
+from typing import Any
 
 import torch
 
 from bozzetto.gan.pickle_machine import Machine, Rebuilders
 from bozzetto.gan.pickle_rebuild import REBUILDERS, Storage, storage_dtype, storage_from_bytes
-from bozzetto.gan.pickle_records import Limits, one_line
+from bozzetto.gan.pickle_records import Limits, Stream, one_line
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
@@ -28,7 +28,7 @@ def rebuilders(nested: bool) -> Rebuilders:
     return {**REBUILDERS, ("torch.storage", "_load_from_bytes"): _refuse_nested if nested else _nested_storage}
 
 
-def read_stream(stream: IO[bytes], size: int, limits: Limits, nested: bool = False) -> object:
+def read_stream(stream: Stream, size: int, limits: Limits, nested: bool = False) -> object:
     """What a pickle or a torch.save file holds; the stream is at its beginning and `size` bytes long."""
     if stream.read(4) == ZIP_HEAD:
         stream.seek(0)
@@ -60,10 +60,10 @@ def _refuse_nested(limits: Limits, args: tuple[Any, ...]) -> object:
 # -- zip -------------------------------------------------------------------------------------------------------------
 
 
-def read_zip(stream: IO[bytes], size: int, limits: Limits, nested: bool = False) -> object:
+def read_zip(stream: Stream, size: int, limits: Limits, nested: bool = False) -> object:
     """The pickle of a torch zip, its storages taken from the entries beside it."""
     try:
-        with zipfile.ZipFile(stream) as archive:
+        with zipfile.ZipFile(stream) as archive:  # type: ignore[arg-type]
             entries = _entries(archive, size, limits)
 
             def entry(name: str) -> bytes:
@@ -130,7 +130,7 @@ def _of_type(storage: Storage, dtype: torch.dtype, count: int) -> Storage:
 # -- before torch 1.6 ------------------------------------------------------------------------------------------------
 
 
-def _read_legacy(stream: IO[bytes], size: int, limits: Limits, nested: bool) -> object:
+def _read_legacy(stream: Stream, size: int, limits: Limits, nested: bool) -> object:
     """Behind the magic number: protocol, system, the object, the storages' keys, then each one's count and bytes."""
     protocol, system = (Machine(limits, {}).run(stream) for _ in range(2))
     if protocol != LEGACY_PROTOCOL or not isinstance(system, dict) or system.get("little_endian") is not True:
@@ -157,7 +157,7 @@ def _read_legacy(stream: IO[bytes], size: int, limits: Limits, nested: bool) -> 
     return value
 
 
-def _fill(stream: IO[bytes], storage: Storage, limits: Limits) -> None:
+def _fill(stream: Stream, storage: Storage, limits: Limits) -> None:
     head = stream.read(8)
     count = struct.unpack("<q", head)[0] if len(head) == 8 else -1
     if count != storage.values.numel():
