@@ -178,9 +178,12 @@ def pack_heads(
         write_npz(packed, squeeze(arrays, how), compression=zipfile.ZIP_LZMA)
 
 
-def load_packed_heads(packed: Path) -> HeadTruth:
-    """All heads of a packed file, batch size N."""
-    return decode_heads(read_arrays(packed))
+def load_packed_heads(packed: Path, novel: bool = True) -> HeadTruth:
+    """All heads of a packed file, batch size N; without `novel` no other sides and lights: they fill the memory."""
+    arrays = read_arrays(packed)
+    if not novel:
+        arrays = {name: array for name, array in arrays.items() if not name.startswith(("turned_", "relit_"))}
+    return decode_heads(arrays)
 
 
 def average_depth(folder: Path, count: int | None = None) -> Float[Tensor, "1 1 h w"]:
