@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_gan import tiny_networks, tiny_spec
+from tiny_gan import ARCHS, tiny_networks, tiny_spec
 from torch import Tensor
 
 from bozzetto.errors import CheckpointError, OutputError
@@ -117,6 +117,10 @@ def test_tensors_too_many_too_few_or_wrong_are_refused(path: Path) -> None:
         (lambda t, m: m.update(style_dim="-8"), "cannot be right"),
         (lambda t, m: m.update(n_mlp="100000000"), "cannot be right"),
         (lambda t, m: m.update(n_mlp="2"), "nobody asked for"),
+        (lambda t, m: m.update(generator_arch="resnet"), "lacks the tensor 'skips.0.weight'"),
+        (lambda t, m: m.update(generator_arch="else"), "does not state its channels"),
+        (lambda t, m: m.update(mapping_lr_multiplier="nan"), "does not state its channels"),
+        (lambda t, m: m.update(discriminator_channels='{"4": 7, "8": 6, "16": 6}'), r"shape \[5, 3, 1, 1\]"),
     ]
     for change, match in changes:
         path.write_bytes(whole)
@@ -178,13 +182,51 @@ def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
     assert_refused(tmp_path, "heads")
 
 
-def test_what_the_format_cannot_say_is_not_written(tmp_path: Path) -> None:
-    for spec in (tiny_spec(generator="resnet"), tiny_spec(discriminator="skip")):
-        with pytest.raises(OutputError):
-            save_safetensors(tmp_path / "x", *tiny_networks(spec), {})
-    narrow = replace(tiny_spec(), discriminator_channels={4: 3, 8: 3, 16: 3})
-    with pytest.raises(OutputError):
-        save_safetensors(tmp_path / "x", *tiny_networks(narrow), {})
+@pytest.mark.parametrize("generator", ARCHS)
+@pytest.mark.parametrize("discriminator", ARCHS)
+def test_every_architecture_and_channel_table_comes_back(tmp_path: Path, generator: str, discriminator: str) -> None:
+    spec = tiny_spec(generator=generator, discriminator=discriminator)
+    spec = replace(spec, discriminator_channels={4: 3, 8: 1, 16: 2}, mapping_lr_multiplier=0.02)
+    g, d = tiny_networks(spec)
+    save_safetensors(tmp_path / "x", g, d, FACTS, torch.float32, w_avg=torch.arange(8.0))
+    back = load_safetensors(tmp_path / "x")
+    assert back.generator.spec == spec
+    assert torch.equal(back.w_avg, torch.arange(8.0))  # type: ignore[arg-type]
+    for net, loaded in ((g, back.generator), (d, back.discriminator)):
+        assert loaded is not None
+        state = loaded.state_dict()
+        assert state.keys() == net.state_dict().keys()
+        assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
+
+
+def test_a_value_too_large_for_float16_is_kept(tmp_path: Path) -> None:
+    g, _ = tiny_networks(tiny_spec())
+    g.mapping.layers[0].weight.data[0, 0] = 1e6
+    save_safetensors(tmp_path / "x", g, None, {}, torch.float16)
+    types = {key: tensor.dtype for key, tensor in load_file(tmp_path / "x").items()}
+    assert [key for key, dtype in types.items() if dtype != torch.float16] == ["g_ema.style.1.weight"]
+    loaded = load_safetensors(tmp_path / "x").generator
+    assert torch.equal(loaded.mapping.layers[0].weight, g.mapping.layers[0].weight)
+
+
+def test_a_stored_mean_latent_is_what_truncation_pulls_to(tmp_path: Path) -> None:
+    mean = torch.linspace(-3, 4, 8)
+    save_safetensors(tmp_path / "x", *tiny_networks(tiny_spec()), {}, torch.float32, mean)
+    save_safetensors(tmp_path / "y", *tiny_networks(tiny_spec()), {}, torch.float32)
+    gan, plain = load_gan(tmp_path / "x"), load_gan(tmp_path / "y")
+    z = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(gan.w_from_z(z, 0.0), mean.expand(3, 6, 8))
+    assert torch.equal(gan.w_from_z(z), plain.w_from_z(z))
+    assert not torch.allclose(gan.w_from_z(z, 0.5), plain.w_from_z(z, 0.5))
+    assert torch.equal(plain.w_from_z(z, 0.0)[0, 0], plain.w_mean())
+
+
+@pytest.mark.parametrize("mean", [torch.zeros(7), torch.zeros(1, 8), torch.full((8,), torch.nan), torch.zeros(8).int()])
+def test_a_mean_latent_that_is_none_is_refused(path: Path, mean: Tensor) -> None:
+    assert_refused(rewrite(path, lambda t, m: t.update(w_avg=mean)), "mean latent")
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         save_safetensors(tmp_path / "no" / "x", *tiny_networks(tiny_spec()), {})
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""`bozzetto gan inspect` and `bozzetto gan sample`."""
+"""`bozzetto gan inspect`, `bozzetto gan sample` and `bozzetto gan convert`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import tyro
 
 from bozzetto.cli.parse import parse
-from bozzetto.errors import InputError
+from bozzetto.errors import InputError, OutputError
 from bozzetto.export.images import write_png
+from bozzetto.gan.convert import StoredType
+from bozzetto.gan.convert import convert as write_converted
 from bozzetto.gan.generator import Gan
 from bozzetto.gan.zoo import load_gan
 from bozzetto.inputs import find_device
@@ -82,4 +84,26 @@ def grid(images: torch.Tensor) -> torch.Tensor:
     return whole.reshape(channels, rows * size, columns * size)
 
 
-COMMANDS = {"gan inspect": inspect, "gan sample": sample}
+@dataclass(frozen=True)
+class Convert:
+    gan: tyro.conf.Positional[str]  # a generator file of any known format, or a built-in one's name
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]  # the .safetensors file to write
+    dtype: StoredType = "float32"  # float16: half the size, pictures differ in the third digit
+    name: str | None = None  # what to call it; the file's own name for itself if not given
+    category: str | None = None  # what its pictures show, e.g. cat
+    licence: str | None = None  # of the weights
+    overwrite: bool = False  # replace a file that is there
+
+
+def convert(argv: Sequence[str]) -> int:
+    """Write a generator as safetensors."""
+    args = parse(Convert, argv, "gan convert", "Write a generator of any known format as .safetensors.")
+    if args.out.exists() and not args.overwrite:
+        raise OutputError(f"There is a file {args.out} already; say --overwrite to replace it.")
+    given = {"name": args.name, "category": args.category, "licence": args.licence}
+    write_converted(args.gan, args.out, args.dtype, {key: text for key, text in given.items() if text is not None})
+    sys.stdout.write(f"{args.out}\n")
+    return 0
+
+
+COMMANDS = {"gan inspect": inspect, "gan sample": sample, "gan convert": convert}

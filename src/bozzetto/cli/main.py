@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "invert": ("invert", "find a photo's latent"),
     "gan inspect": ("gan", "say what a generator file holds"),
     "gan sample": ("gan", "pictures that a generator makes"),
+    "gan convert": ("gan", "write a generator of any known format as .safetensors"),
     "estimate-views": ("estimate_views", "measure views and lights of finished results"),
     "bench make-heads": ("bench", "render heads with true depth"),
     "bench steps": ("bench", "time every step against its plain form"),

@@ -1,7 +1,9 @@
 """Our own generator file: safetensors whose tensors carry the rosinality names and whose metadata tell the shape.
 
 Metadata (all text): format = "rosinality", channels = JSON table resolution -> channels, style_dim, n_mlp; optionally
-z_dim, name, category, licence, images_seen. Tensors: `g_ema.*`, and `d.*` where the discriminator is in.
+z_dim, discriminator_channels (JSON), generator_arch, discriminator_arch, mapping_lr_multiplier, and what is known of
+the generator: name, category, licence, images_seen. Tensors: `g_ema.*`, `d.*` where the discriminator is in, `w_avg`
+where a mean latent is.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import json
 import os
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,12 +56,14 @@ def load_safetensors(path: Path) -> LoadedGan:
         raise CheckpointError(f"The file {path.name} is damaged or not whole ({error}); get it again.") from None
     spec = _spec_from(facts, path)
     parts: dict[str, dict[str, Tensor]] = {"g_ema": {}, "d": {}}
+    w_avg = _w_avg(tensors.pop("w_avg", None), spec, path)
     for key, tensor in tensors.items():
         part, _, name = key.partition(".")
         if part not in parts or not name:
             raise CheckpointError(f"The file {path.name} has a tensor nobody asked for, '{key}'.")
         parts[part][name] = tensor
-    return networks_from_rosinality(spec, parts["g_ema"], parts["d"] or None, facts)
+    loaded = networks_from_rosinality(spec, parts["g_ema"], parts["d"] or None, facts)
+    return replace(loaded, w_avg=w_avg)
 
 
 def networks_from_rosinality(
@@ -80,27 +84,31 @@ def save_safetensors(
     discriminator: Discriminator | None,
     facts: Mapping[str, str],
     dtype: torch.dtype = torch.float16,
+    w_avg: Float[Tensor, " w"] | None = None,
 ) -> None:
-    """Write our format (skip generator, residual discriminator only); the file appears whole or not at all."""
+    """Write our format; the file appears whole or not at all. What would overflow `dtype` is stored as float32.
+
+    Raises OutputError where it cannot be written.
+    """
     spec = generator.spec
-    if spec.generator_arch != "skip" or (discriminator is not None and discriminator.arch != "resnet"):
-        raise OutputError("Only the skip generator and the residual discriminator can be written to this format.")
-    if discriminator is not None and dict(discriminator.spec.channels_d) != dict(spec.channels):
-        raise OutputError("Both networks must have the same channels to be written to this format.")
+    if discriminator is not None:
+        d_spec = discriminator.spec
+        spec = replace(spec, discriminator_arch=d_spec.discriminator_arch, discriminator_channels=d_spec.channels_d)
     tensors = {f"g_ema.{k}": v for k, v in names.from_ours(generator.state_dict(), names.generator_rows(spec)).items()}
     if discriminator is not None:
         rows = names.discriminator_rows(spec)
         tensors |= {f"d.{k}": v for k, v in names.from_ours(discriminator.state_dict(), rows).items()}
-    metadata = dict(facts) | {
-        "format": "rosinality",
-        "channels": json.dumps({str(k): v for k, v in spec.channels.items()}),
-        "style_dim": str(spec.w_dim),
-        "z_dim": str(spec.z_dim),
-        "n_mlp": str(spec.num_mapping_layers),
-    }
+    tensors = {k: _stored(v, dtype) for k, v in tensors.items()}
+    if w_avg is not None:
+        tensors["w_avg"] = _stored(w_avg, torch.float32)
+    write_safetensors(path, tensors, dict(facts) | _metadata_of(spec))
+
+
+def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """The file appears whole or not at all. Raises OutputError where it cannot be written."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file({k: v.detach().cpu().to(dtype).contiguous() for k, v in tensors.items()}, temporary, metadata)
+        save_file(tensors, temporary, metadata)
         os.replace(temporary, path)
     except (SafetensorError, OSError) as error:
         raise OutputError(f"The generator cannot be written to {path} ({error}).") from None
@@ -127,21 +135,71 @@ def read_metadata(path: Path) -> dict[str, str]:
     return metadata
 
 
+def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """A copy of its own on the CPU, of `dtype` unless a value would become infinite."""
+    exact = tensor.detach().cpu().float()
+    rounded = exact.to(dtype)
+    return (rounded if bool(rounded.isfinite().all()) else exact).contiguous().clone()
+
+
+def _metadata_of(spec: StyleGan2Spec) -> dict[str, str]:
+    return {
+        "format": "rosinality",
+        "channels": _table(spec.channels),
+        "discriminator_channels": _table(spec.channels_d),
+        "style_dim": str(spec.w_dim),
+        "z_dim": str(spec.z_dim),
+        "n_mlp": str(spec.num_mapping_layers),
+        "mapping_lr_multiplier": repr(float(spec.mapping_lr_multiplier)),
+        "generator_arch": spec.generator_arch,
+        "discriminator_arch": spec.discriminator_arch,
+    }
+
+
+def _table(channels: Mapping[int, int]) -> str:
+    return json.dumps({str(k): v for k, v in channels.items()})
+
+
 def _spec_from(facts: Mapping[str, str], path: Path) -> StyleGan2Spec:
     if facts.get("format") != "rosinality":
         raise CheckpointError(
             f"The file {path.name} is not a generator of ours: its metadata lack format = 'rosinality'."
         )
     try:
-        channels = {int(k): int(v) for k, v in json.loads(facts["channels"]).items()}
+        tables = [
+            {int(k): int(v) for k, v in json.loads(text).items()}
+            for text in (facts["channels"], facts.get("discriminator_channels", facts["channels"]))
+        ]
         w_dim, layers = int(facts["style_dim"]), int(facts["n_mlp"])
         z_dim = int(facts.get("z_dim", w_dim))
-        resolution = max(channels)
+        lr_multiplier = float(facts.get("mapping_lr_multiplier", 0.01))
+        archs = facts.get("generator_arch", "skip"), facts.get("discriminator_arch", "resnet")
+        resolution = max(tables[0])
+        if not 0 < lr_multiplier < 1e6 or any(arch not in ("skip", "resnet", "orig") for arch in archs):
+            raise ValueError
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         raise CheckpointError(
             f"The file {path.name} does not state its channels, style_dim and n_mlp in a form that can be read."
         ) from None
-    return StyleGan2Spec(resolution, channels, z_dim=z_dim, w_dim=w_dim, num_mapping_layers=layers)
+    return StyleGan2Spec(
+        resolution,
+        tables[0],
+        z_dim=z_dim,
+        w_dim=w_dim,
+        num_mapping_layers=layers,
+        mapping_lr_multiplier=lr_multiplier,
+        generator_arch=archs[0],  # type: ignore[arg-type]
+        discriminator_arch=archs[1],  # type: ignore[arg-type]
+        discriminator_channels=tables[1] if tables[1] != tables[0] else None,
+    )
+
+
+def _w_avg(tensor: Tensor | None, spec: StyleGan2Spec, path: Path) -> Tensor | None:
+    if tensor is None:
+        return None
+    if tuple(tensor.shape) != (spec.w_dim,) or not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
+        raise CheckpointError(f"The file {path.name} stores a mean latent (w_avg) of other than {spec.w_dim} numbers.")
+    return tensor.float()
 
 
 def _filled(kind: Callable[[StyleGan2Spec], Net], spec: StyleGan2Spec, state: dict[str, Tensor]) -> Net:

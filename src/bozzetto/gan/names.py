@@ -2,6 +2,10 @@
 
 Intended differences, all checked: our shapes drop the leading 1 of convolution weights and the extra axes of the RGB
 bias; the blur kernels that file may carry are constants of the architecture, so they are compared, not loaded.
+
+Rosinality's networks are the skip generator and the residual discriminator. For the other published architectures the
+same names go on, as far as they have the layers, with `skips.*` for a residual generator's 1x1 convolutions and
+`from_rgbs.*` for a skip discriminator's further inputs.
 """
 
 from __future__ import annotations
@@ -51,28 +55,33 @@ def _to_rgb(theirs: str, ours: str, cin: int, w_dim: int) -> Iterator[Row]:
 
 def generator_rows(spec: StyleGan2Spec) -> Iterator[Row]:
     """Generator tensors (of `g_ema` or `g`, without that prefix)."""
-    c, d = spec.channels, spec.w_dim
+    c, d, arch = spec.channels, spec.w_dim, spec.generator_arch
     for i in range(spec.num_mapping_layers):
         yield from _linear(f"style.{i + 1}", f"mapping.layers.{i}", d, spec.z_dim if i == 0 else d)
     yield Row("input.input", "synthesis.const", (1, c[4], 4, 4))
     yield from _styled_conv("conv1", "synthesis.layers.0", c[4], c[4], d)
-    yield from _to_rgb("to_rgb1", "synthesis.to_rgb.4", c[4], d)
+    if arch == "skip":
+        yield from _to_rgb("to_rgb1", "synthesis.to_rgb.4", c[4], d)
     yield Row("noises.noise_0", "synthesis.layers.0.noise", (1, 1, 4, 4))
     for i, size in enumerate(spec.resolutions[1:]):
         up, same = 2 * i, 2 * i + 1
         yield from _styled_conv(f"convs.{up}", f"synthesis.layers.{up + 1}", c[size], c[size // 2], d)
         yield from _styled_conv(f"convs.{same}", f"synthesis.layers.{same + 1}", c[size], c[size], d)
-        yield from _to_rgb(f"to_rgbs.{i}", f"synthesis.to_rgb.{size}", c[size], d)
+        if arch == "skip" or size == spec.resolution:
+            yield from _to_rgb(f"to_rgbs.{i}", f"synthesis.to_rgb.{size}", c[size], d)
+        if arch == "resnet":
+            yield Row(f"skips.{i}.weight", f"synthesis.residual.{size}", (c[size], c[size // 2], 1, 1))
         for layer in (up + 1, same + 1):
             yield Row(f"noises.noise_{layer}", f"synthesis.layers.{layer}.noise", (1, 1, size, size))
 
 
 def discriminator_rows(spec: StyleGan2Spec) -> Iterator[Row]:
     """Discriminator tensors (of `d`, without that prefix)."""
-    c, sizes = spec.channels_d, spec.resolutions[::-1]
-    ours = f"from_rgb.{spec.resolution}"
-    yield Row("convs.0.0.weight", f"{ours}.weight", (c[spec.resolution], 3, 1, 1))
-    yield Row("convs.0.1.bias", f"{ours}.bias", (c[spec.resolution],))
+    c, sizes, arch = spec.channels_d, spec.resolutions[::-1], spec.discriminator_arch
+    for i, size in enumerate(sizes if arch == "skip" else sizes[:1]):
+        theirs, ours = f"from_rgbs.{i}" if i else "convs.0", f"from_rgb.{size}"
+        yield Row(f"{theirs}.0.weight", f"{ours}.weight", (c[size], 3, 1, 1))
+        yield Row(f"{theirs}.1.bias", f"{ours}.bias", (c[size],))
     for i, size in enumerate(sizes[:-1]):
         cin, cout = c[size], c[size // 2]
         theirs, ours = f"convs.{i + 1}", f"blocks.{i}"
@@ -80,7 +89,8 @@ def discriminator_rows(spec: StyleGan2Spec) -> Iterator[Row]:
         yield Row(f"{theirs}.conv1.1.bias", f"{ours}.conv1.bias", (cin,))
         yield Row(f"{theirs}.conv2.1.weight", f"{ours}.conv2.weight", (cout, cin, 3, 3))
         yield Row(f"{theirs}.conv2.2.bias", f"{ours}.conv2.bias", (cout,))
-        yield Row(f"{theirs}.skip.1.weight", f"{ours}.skip.weight", (cout, cin, 1, 1))
+        if arch == "resnet":
+            yield Row(f"{theirs}.skip.1.weight", f"{ours}.skip.weight", (cout, cin, 1, 1))
     yield Row("final_conv.0.weight", "final_conv.weight", (c[4], c[4] + 1, 3, 3))
     yield Row("final_conv.1.bias", "final_conv.bias", (c[4],))
     yield from _linear("final_linear.0", "final_linear", c[4], c[4] * 16)
@@ -141,6 +151,6 @@ def _our_shape(row: Row) -> tuple[int, ...]:
         return ()
     if len(row.shape) == 5 or row.ours == "synthesis.const":
         return row.shape[1:]
-    if row.shape == (1, 3, 1, 1):
+    if len(row.shape) == 4 and row.ours.endswith(".bias"):
         return (3,)
     return row.shape

@@ -61,18 +61,13 @@ def load_gan(name_or_path: str | Path, device: torch.device | str = "cpu", preci
 
     Raises CheckpointError, one sentence, for anything that is not there, not whole, not safe or not understood.
     """
-    row = next((row for row in ZOO if row.name == str(name_or_path)), None)
-    path = Path(__file__).parent.parent / "assets" / row.file if row else Path(name_or_path)
-    if not path.is_file():
-        raise CheckpointError(
-            f"There is no generator '{name_or_path}': neither a file nor one of {', '.join(r.name for r in ZOO)}."
-        )
+    path, row = find(name_or_path)
     sha256 = _sha256(path)
     if row is not None and sha256 != row.sha256:
         raise CheckpointError(
             f"The built-in generator '{row.name}' is not this version's file; install the package again."
         )
-    loaded = _load_file(path)
+    loaded = load_file(path)
     facts, spec = loaded.facts, loaded.generator.spec
     info = GanInfo(
         name=row.name if row else facts.get("name", path.stem),
@@ -89,7 +84,19 @@ def load_gan(name_or_path: str | Path, device: torch.device | str = "cpu", preci
     return Gan(loaded.generator, loaded.discriminator, info, device, precision, loaded.w_avg)
 
 
-def _load_file(path: Path) -> LoadedGan:
+def find(name_or_path: str | Path) -> tuple[Path, ZooRow | None]:
+    """The generator's file, and its row where it is a built-in one. Raises CheckpointError where there is no file."""
+    row = next((row for row in ZOO if row.name == str(name_or_path)), None)
+    path = Path(__file__).parent.parent / "assets" / row.file if row else Path(name_or_path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"There is no generator '{name_or_path}': neither a file nor one of {', '.join(r.name for r in ZOO)}."
+        )
+    return path, row
+
+
+def load_file(path: Path) -> LoadedGan:
+    """Networks and facts of a file, known by its content. Raises CheckpointError like `load_gan`."""
     try:
         with path.open("rb") as file:
             head = file.read(SNIFF_BYTES)
