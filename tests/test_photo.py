@@ -14,8 +14,9 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
+from bozzetto.crop import middle_square
 from bozzetto.errors import InputError
-from bozzetto.photo import ORIENTATIONS, list_photos, middle_square, natural_key, read_photo
+from bozzetto.photo import ORIENTATIONS, list_photos, natural_key, read_photo
 
 SIZE = 16
 
@@ -62,7 +63,7 @@ def test_a_photo_of_the_right_size_is_untouched(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("height", "width"), [(16, 31), (31, 16), (16, 16), (16, 400)])
 def test_the_middle_square_is_kept(height: int, width: int, tmp_path: Path) -> None:
     photo = read_photo(save(tmp_path, rgb(height, width)), min(height, width))
-    left, top, right, bottom = middle_square(width, height)
+    left, top, right, bottom = middle_square(width, height).box
     assert torch.equal(photo.image, as_tensor(pattern(height, width)[top:bottom, left:right]))
     assert photo.original_size == (width, height)
 

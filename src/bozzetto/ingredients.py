@@ -51,6 +51,7 @@ class Plan:
         given = None if self.latent is None else digest(self.latent)
         settings = {
             "photo_sha256": self.picture.sha256,
+            "crop": self.picture.square,
             "generator_sha256": self.gan.info.sha256,
             "seed": self.seed,
             "category": self.category,
@@ -78,8 +79,9 @@ def mask_of(job: Plan, partial: Partial | None, progress: Progress) -> tuple[Mas
         raise
     masked = replace(masked, mask=masked.mask.contiguous(), score=masked.score.contiguous())
     seconds = time.perf_counter() - start
-    if masked.note:
-        progress.on_note(masked.note)
+    for note in (job.picture.note, masked.note):
+        if note:
+            progress.on_note(note)
     if partial:
         facts = {"segmenter": masked.segmenter, "note": masked.note, "seconds": seconds}
         partial.save("mask.safetensors", {"mask": masked.mask, "score": masked.score}, facts)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,7 +17,9 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from bozzetto.autocrop import Choice, choose
 from bozzetto.config import FitConfig
+from bozzetto.crop import Square, middle_square, parse_crop
 from bozzetto.download import sha256_of
 from bozzetto.errors import InputError
 from bozzetto.gan.frozen import Precision
@@ -24,14 +28,25 @@ from bozzetto.gan.latent import read_latent
 from bozzetto.gan.zoo import load_gan
 from bozzetto.method.sampling import LightDistribution, SceneDistribution, ViewDistribution
 from bozzetto.nets.heads import ViewScale
-from bozzetto.photo import ORIENTATIONS, check_size, middle_square, read_orientation, read_photo, split_alpha, to_srgb
-from bozzetto.photo import resized as resized_box
-from bozzetto.segment.categories import CATEGORIES, find_category
-from bozzetto.segment.registry import NAMES, Masked, mask_photo
-from bozzetto.segment.segmenter import mask_problem
+from bozzetto.photo import (
+    ORIENTATIONS,
+    Upright,
+    check_size,
+    cut_photo,
+    open_photo,
+    read_orientation,
+    split_alpha,
+    to_srgb,
+)
+from bozzetto.segment.categories import CATEGORIES, Category, find_category
+from bozzetto.segment.file import read_whole_mask
+from bozzetto.segment.framings import find_framing
+from bozzetto.segment.registry import MAKERS, NAMES, Masked, is_at_hand, make_segmenter, mask_photo, run_segmenter
+from bozzetto.segment.segmenter import Segmenter, mask_problem
 
 MIN_RESOLUTION = 16  # px: smaller pictures have no levels for the networks
 
+CropLike: TypeAlias = "str | tuple[int, int, int] | Square"
 PictureLike: TypeAlias = "str | Path | Image.Image | np.ndarray | Tensor"
 
 
@@ -44,38 +59,44 @@ class Picture:
     name: str  # file name, or what it was given as
     original_size: tuple[int, int]  # width and height in pixels
     sha256: str  # of the file, or of the pixels
+    square: Square  # of the photo, in its pixels
+    how: str = "whole"  # how the square was chosen, see `autocrop.Choice`
+    note: str | None = None  # what the user should know about it
 
 
-def read_picture(image: PictureLike, size: int) -> Picture:
+def read_picture(image: PictureLike, size: int, choice: Callable[[Upright], Choice] | None = None) -> Picture:
     """A photo from a path, a PIL image, or an array or tensor [3, H, W] or [H, W, 3]: uint8, or float in [0, 1].
 
-    Whatever is not square is cut to its middle; whatever has another size is resized.
+    A square of it, the middle one if none is chosen, is resized unless it has the size.
 
     Raises:
         InputError: none of these, not finite, or out of range.
     """
     if isinstance(image, str | Path):
-        photo = read_photo(image, size)
-        return Picture(photo.image, photo.alpha, photo.path.name, photo.original_size, photo.sha256)
-    if isinstance(image, Image.Image):
-        return _from_pil(image, size)
-    return _from_values(torch.as_tensor(image), size)
+        photo, name = open_photo(Path(image)), Path(image).name
+    elif isinstance(image, Image.Image):
+        photo = _from_pil(image)
+        name = photo.path.name
+    else:
+        photo = _from_values(torch.as_tensor(image))
+        name = photo.path.name
+    chosen = Choice(middle_square(*photo.size), "middle") if choice is None else choice(photo)
+    rgb, alpha = cut_photo(photo, chosen.square, size)
+    sha256 = sha256_of(Path(image)) if isinstance(image, str | Path) else digest(rgb, alpha)
+    return Picture(rgb, alpha, name, photo.size, sha256, chosen.square, chosen.how, chosen.note)
 
 
-def _from_pil(image: Image.Image, size: int) -> Picture:
+def _from_pil(image: Image.Image) -> Upright:
     name = Path(str(getattr(image, "filename", "") or "image"))
     check_size(name, *image.size)
     turned = ORIENTATIONS.get(read_orientation(image))
     upright = image if turned is None else image.transpose(turned)
     upright.info = dict(image.info)
     colours, alpha = split_alpha(to_srgb(upright, name))
-    box = middle_square(*upright.size)
-    rgb = resized_box(colours, box, size, name).expand(3, -1, -1).contiguous()
-    coverage = None if alpha is None else resized_box(alpha, box, size, name)
-    return Picture(rgb, coverage, name.name, upright.size, digest(rgb, coverage))
+    return Upright((colours,), alpha, name)
 
 
-def _from_values(values: Tensor, size: int) -> Picture:
+def _from_values(values: Tensor) -> Upright:
     shape = list(values.shape)
     if values.ndim == 4 and shape[0] == 1:
         values = values[0]
@@ -84,7 +105,7 @@ def _from_values(values: Tensor, size: int) -> Picture:
     if values.ndim != 3 or values.shape[0] != 3:
         raise InputError(f"An image is an array of shape [3, H, W] or [H, W, 3], not {shape}.")
     if values.dtype == torch.uint8:
-        return _from_pil(Image.fromarray(values.permute(1, 2, 0).contiguous().cpu().numpy()), size)
+        return _from_pil(Image.fromarray(values.permute(1, 2, 0).contiguous().cpu().numpy()))
     if not values.is_floating_point():
         raise InputError(f"An image is uint8 or float in [0, 1], not {str(values.dtype).removeprefix('torch.')}.")
     rgb = values.detach().to("cpu", torch.float32)
@@ -92,12 +113,35 @@ def _from_values(values: Tensor, size: int) -> Picture:
         raise InputError("An image of floats has its values in [0, 1]; divide by 255, or add 1 and halve, first.")
     height, width = rgb.shape[1:]
     check_size(Path("image"), width, height)
-    box = middle_square(width, height)
-    if (height, width) != (size, size):
-        planes = [Image.fromarray(plane.numpy()) for plane in rgb.clamp(0, 1)]
-        rgb = torch.cat([resized_box(plane, box, size, Path("image")) for plane in planes])
-    rgb = rgb.clamp(0, 1).contiguous()
-    return Picture(rgb, None, "image", (width, height), digest(rgb))
+    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in rgb.clamp(0, 1).numpy()]
+    return Upright(tuple(planes), None, Path("image"))
+
+
+def chooser(crop: CropLike, mask: MaskLike, category: str, info: GanInfo) -> Callable[[Upright], Choice]:
+    """How the square of a photo is chosen: auto, none, "x,y,size" or three numbers; see `autocrop`.
+
+    Where a mask of the whole photo is given, the object is where it says. A mask as a tensor, or a square file of a
+    photo that is not square, belongs to the middle square. Raises InputError for a crop that is none of these.
+    """
+    wanted = crop if isinstance(crop, Square) else parse_crop(crop)
+    row, framing = find_category(category), find_framing(category, info.name)
+
+    def choice(photo: Upright) -> Choice:
+        if wanted != "auto" or isinstance(mask, Tensor):
+            return choose(photo, info.resolution, "none" if wanted == "auto" else wanted, framing, ())
+        name, weights = parser_with_weights(mask)
+        drawn = None if name in NAMES else read_whole_mask(Path(name), photo.size)
+        if drawn is None and name not in NAMES:
+            return choose(photo, info.resolution, "none", framing, ())
+        asked = [name] if name in MAKERS and name != "none" else [n for n in row.segmenters if is_at_hand(n)]
+        looks = [partial(_look, cache(partial(make_segmenter, one, weights)), row) for one in asked]
+        return choose(photo, info.resolution, wanted, framing, looks, drawn)
+
+    return choice
+
+
+def _look(make: Callable[[], Segmenter], row: Category, image: Float[Tensor, "1 3 n n"]) -> Masked:
+    return run_segmenter(make(), image, row)
 
 
 def digest(*tensors: Tensor | None) -> str:
@@ -228,6 +272,7 @@ def find_mask(mask: MaskLike, picture: Picture, category: str) -> Masked:
         mask_file=None if named else mask,
         original_size=picture.original_size,
         weights=weights,
+        square=picture.square,
     )
 
 

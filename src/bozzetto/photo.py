@@ -17,10 +17,10 @@ from jaxtyping import Float
 from PIL import Image, ImageCms, UnidentifiedImageError
 from torch import Tensor
 
+from bozzetto.crop import MIN_SIDE_PX, Square, cut, middle_square
 from bozzetto.download import sha256_of
 from bozzetto.errors import InputError
 
-MIN_SIDE_PX = 8
 MAX_SIDE_PX = 20_000
 # Formats that hold pixels alone; Pillow also opens EPS and the like, which start other programs.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000")
@@ -44,7 +44,7 @@ DECODER_ERRORS = (OSError, SyntaxError, ValueError, IndexError, TypeError, KeyEr
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo, upright, cropped to its middle square and resized."""
+    """One photo, upright, cropped to a square and resized."""
 
     image: Float[Tensor, "3 s s"]  # sRGB in [0, 1]; transparent parts laid on white
     alpha: Float[Tensor, "1 s s"] | None  # [0, 1]; None if the file has none or is opaque everywhere
@@ -53,28 +53,54 @@ class Photo:
     sha256: str  # of the file's bytes
 
 
-def read_photo(path: str | Path, size: int) -> Photo:
+@dataclass(frozen=True)
+class Upright:
+    """A whole photo: upright, in sRGB, transparent parts laid on white."""
+
+    planes: tuple[Image.Image, ...]  # one of mode RGB, L or F (grey in [0, 1]), or three of mode F
+    alpha: Image.Image | None
+    path: Path  # or a name, where there is no file
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.planes[0].size
+
+
+def read_photo(path: str | Path, size: int, square: Square | None = None) -> Photo:
     """Read a photo as a size x size image.
 
     EXIF orientation is applied, embedded colour profiles are converted to sRGB, transparency becomes `alpha`, and
-    the middle square is resized in one step (Lanczos, antialiased; untouched when it already has the size).
+    the square (the middle one if none is given) is resized in one step (Lanczos, antialiased; untouched when it
+    already has the size).
 
     Raises:
         InputError: not there, not readable, not a whole image, or of a size that cannot be worked with.
     """
-    path = Path(path)
-    image = open_upright(path)
-    colours, alpha = split_alpha(to_srgb(image, path))
-    box = middle_square(*image.size)
-    rgb = resized(colours, box, size, path)
-    if rgb.shape[0] == 1:
-        rgb = rgb.expand(3, -1, -1)
-    coverage = None if alpha is None else resized(alpha, box, size, path)
+    photo = open_photo(Path(path))
+    square = middle_square(*photo.size) if square is None else square
+    image, alpha = cut_photo(photo, square, size)
+    return Photo(image, alpha, photo.size, photo.path, sha256_of(photo.path))
+
+
+def open_photo(path: Path) -> Upright:
+    """A photo's pixels, upright and in sRGB, not cropped or resized. Raises InputError as `read_photo` does."""
+    colours, alpha = split_alpha(to_srgb(open_upright(path), path))
+    return Upright((colours,), alpha, path)
+
+
+def cut_photo(
+    photo: Upright, square: Square, size: int
+) -> tuple[Float[Tensor, "3 s s"], Float[Tensor, "1 s s"] | None]:
+    """Colours and alpha (None where it is opaque) of a square of a photo. Raises InputError if nothing is seen."""
+    rgb = torch.cat([cut(plane, square, size, photo.path) for plane in photo.planes])
+    coverage = None if photo.alpha is None else cut(photo.alpha, square, size, photo.path)
     if coverage is not None:
         if float(coverage.max()) == 0:
-            raise InputError(f"{path} is transparent all over in its middle square; nothing of it can be seen.")
+            where = "its middle square" if square == middle_square(*photo.size) else "its crop"
+            raise InputError(f"{photo.path} is transparent all over in {where}; nothing of it can be seen.")
         coverage = coverage if float(coverage.min()) < 1 else None
-    return Photo(rgb.contiguous(), coverage, image.size, path, sha256_of(path))
+    return rgb.expand(3, -1, -1).contiguous(), coverage
 
 
 def open_upright(path: Path) -> Image.Image:
@@ -199,26 +225,6 @@ def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     colours = image.convert(image.mode[:-1])
     white = Image.new(colours.mode, colours.size, "white")
     return Image.composite(colours, white, alpha), alpha
-
-
-def middle_square(width: int, height: int) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the largest square in the middle; half a pixel towards the top left if uneven."""
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    return left, top, left + side, top + side
-
-
-def resized(image: Image.Image, box: tuple[int, int, int, int], size: int, path: Path) -> Float[Tensor, "c s s"]:
-    """The box of an image of mode L, RGB or F as a size x size tensor in [0, 1]."""
-    try:
-        small = image.resize((size, size), Image.Resampling.LANCZOS, box=box)
-    except MemoryError as error:
-        raise InputError(f"{path} does not fit into memory; make it smaller first.") from error
-    values = np.array(small, dtype=np.float32)  # a copy: tensors need memory they may write to
-    if image.mode != "F":
-        values /= 255
-    values = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
-    return torch.from_numpy(np.ascontiguousarray(values)).clamp(0, 1)
 
 
 def list_photos(paths: Iterable[str | Path]) -> list[Path]:

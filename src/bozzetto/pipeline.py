@@ -18,13 +18,15 @@ from bozzetto.errors import InputError, OutputError
 from bozzetto.export.formats import DEFAULT_FORMATS, check_formats
 from bozzetto.gan.generator import Gan
 from bozzetto.gan.invert import InvertConfig
-from bozzetto.ingredients import Plan, latent_of, mask_of, problem_of
+from bozzetto.ingredients import Found, Plan, latent_of, mask_of, problem_of
 from bozzetto.inputs import (
+    CropLike,
     LatentLike,
     MaskLike,
     PictureLike,
     category_of,
     check_fit,
+    chooser,
     find_device,
     find_gan,
     find_latent,
@@ -42,6 +44,7 @@ from bozzetto.priors.registry import find_prior
 from bozzetto.results import Provenance, Reconstruction, assemble, is_result_folder
 from bozzetto.results.partial import Partial, differences, open_partial, partial_folder
 from bozzetto.results.replace import check_replaceable
+from bozzetto.segment.registry import Masked
 from bozzetto.types import Camera, DepthRange
 
 FOUND = "found"  # what a run found out, kept beside its settings in the result's record
@@ -61,6 +64,7 @@ def plan(
     size: int | None = None,
     inversion: InvertConfig | None = None,
     scenes: SceneDistribution | None = None,
+    crop: CropLike = "auto",
 ) -> Plan:
     """Read and check what `reconstruct` is given; its arguments are described there. Writes nothing."""
     config = config or find_preset(preset)
@@ -82,7 +86,7 @@ def plan(
         )
     kind = category_of(category, teacher.info)
     return Plan(
-        picture=read_picture(image, resolution),
+        picture=read_picture(image, resolution, chooser(crop, mask, kind, teacher.info)),
         gan=teacher,
         mask=mask,
         latent=latent if latent is None else find_latent(latent, teacher.info),
@@ -138,7 +142,7 @@ def run(
         result = assemble(problem.photo, found.image, problem.mask, factors, found.w[0], job.camera, job.depth_range)
         provenance = Provenance(
             input_name=job.picture.name,
-            config={**settings, FOUND: {"segmenter": masked.segmenter, "inversion_psnr_db": found.psnr_db}},
+            config={**settings, FOUND: _found_out(job, masked, found)},
             seed=job.seed,
             generator_name=job.gan.info.name,
             generator_sha256=job.gan.info.sha256,
@@ -175,12 +179,13 @@ def reconstruct(
     inversion: InvertConfig | None = None,
     scenes: SceneDistribution | None = None,
     formats: Iterable[str] = DEFAULT_FORMATS,
+    crop: CropLike = "auto",
 ) -> Reconstruction:
     """One photo to a textured object that can be turned and relit.
 
     Args:
-        image: a path, a PIL image, or an array or tensor [3, H, W] or [H, W, 3], uint8 or float in [0, 1]; its middle
-            square is resized to the generator's resolution S.
+        image: a path, a PIL image, or an array or tensor [3, H, W] or [H, W, 3], uint8 or float in [0, 1]; a square
+            of it (`crop`) is resized to the generator's resolution S.
         gan: a built-in generator's name, a file, or a loaded `Gan`.
         preset: schedule and weights by name; `config` replaces them altogether.
         mask: auto, none, alpha or another segmenter's name; an image file, white on the object; or a tensor [S, S].
@@ -199,6 +204,8 @@ def reconstruct(
         inversion: how the latent is found.
         scenes: views and lights of pseudo images, instead of the category's.
         formats: what to draw into the folder.
+        crop: auto (the object is found in photos that are not square, or large with a small object), none (the middle
+            square), or left, top and side of a square in pixels of the upright photo.
 
     Raises:
         InputError, CheckpointError, MissingExtraError: something given cannot be used.
@@ -206,8 +213,17 @@ def reconstruct(
         FitError: the numbers went wrong.
         Interrupted: Ctrl-C (a KeyboardInterrupt), once the state is on disk.
     """
-    job = plan(image, gan, preset, mask, latent, prior, seed, device, config, category, size, inversion, scenes)
+    job = plan(image, gan, preset, mask, latent, prior, seed, device, config, category, size, inversion, scenes, crop)
     return run(job, out, resume, overwrite, progress, truth, formats)
+
+
+def _found_out(job: Plan, masked: Masked, found: Found) -> dict[str, Any]:
+    return {
+        "photo_size": list(job.picture.original_size),
+        "crop": job.picture.how,
+        "segmenter": masked.segmenter,
+        "inversion_psnr_db": found.psnr_db,
+    }
 
 
 def score(result: Reconstruction, truth: Truth) -> dict[str, float]:

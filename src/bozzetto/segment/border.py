@@ -19,6 +19,7 @@ NOISE_CEILING = 0.02
 INLIER_SIGMAS = 3.0
 EDGE_SIGMAS = 5.0  # residual at which a pixel is as likely object as background
 MIDDLE = 0.55  # half widths; explaining pixels nearer to the centre than this counts against a background
+NOWHERE = -1.0  # in place of MIDDLE: the object may be anywhere
 CENTRE = 0.4  # half widths; at least two thirds of this disc belong to the object
 LEAST_CENTRE = 2 / 3
 MOST_RAGGED = 6.0  # a disc has 4.5, heads that the frame cuts 1.5 to 3.5, fur taken for background 7 to 16
@@ -91,14 +92,19 @@ def raggedness(body: Bool[Tensor, "1 1 h w"]) -> float:
     return float(outline / body.sum().clamp(min=1).sqrt())
 
 
-def find_background(image: Float[Tensor, "1 3 s s"]) -> Background:
-    """The smooth background that explains most of a photo without explaining its middle."""
+def find_anywhere(image: Float[Tensor, "1 3 s s"]) -> Bool[Tensor, "1 1 s s"]:
+    """The largest thing that the smooth background of a photo does not explain, wherever it is."""
+    return object_region(distance_sigmas(image, find_background(image, middle=NOWHERE)) > EDGE_SIGMAS)
+
+
+def find_background(image: Float[Tensor, "1 3 s s"], middle: float = MIDDLE) -> Background:
+    """The smooth background that explains most of a photo without explaining its middle (`middle` half widths)."""
     if min(image.shape[-2:]) > WORKING_PX:
         image = F.interpolate(image, size=(WORKING_PX, WORKING_PX), mode="area")
     patches = border_patches(image)
     noise = plainest_noise(image)
     proposals, grown = settle(image, patches, noise, order=1, refits=6)
-    gains = gain(image, proposals)
+    gains = gain(image, proposals, middle)
     best, most = proposals.pick(gains.argmax()), gains.max()
     seen = grown[gains.argmax()]
     # Shading that is not quite linear, or lies on both sides of the object, needs a second patch and quadratic terms.
@@ -106,7 +112,7 @@ def find_background(image: Float[Tensor, "1 3 s s"]) -> Background:
     worthwhile = LEAST_GAIN * image.shape[-2] * image.shape[-1]
     for _ in range(len(grown)):
         joined, joined_grown = settle(image, grown | seen, noise, order=2, refits=3)
-        gains = gain(image, joined)
+        gains = gain(image, joined, middle)
         if gains.max() < most + worthwhile:
             break
         best, most = joined.pick(gains.argmax()), gains.max()
@@ -198,7 +204,7 @@ def distance_sigmas(image: Float[Tensor, "1 3 h w"], background: Background) -> 
     return residual(image, background) / torch.maximum(background.sigma, plainest_noise(image))
 
 
-def gain(image: Float[Tensor, "1 3 h w"], background: Background) -> Float[Tensor, "k"]:
+def gain(image: Float[Tensor, "1 3 h w"], background: Background, middle: float = MIDDLE) -> Float[Tensor, "k"]:
     """Pixels explained near the border, less up to four for each in the middle, where the object is.
 
     The tolerance is that of the final mask, so that a background which would leak into the object then is no good.
@@ -206,5 +212,5 @@ def gain(image: Float[Tensor, "1 3 h w"], background: Background) -> Float[Tenso
     found = explained(image, background, EDGE_SIGMAS)
     y = torch.linspace(-1, 1, found.shape[-2], device=found.device)[:, None]
     x = torch.linspace(-1, 1, found.shape[-1], device=found.device)[None, :]
-    weight = ((torch.hypot(x, y) - MIDDLE) / 0.3).clamp(-4, 1)
+    weight = ((torch.hypot(x, y) - middle) / 0.3).clamp(-4, 1)
     return (found * weight).sum(dim=(1, 2, 3))

@@ -9,6 +9,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
+from bozzetto.crop import Square
 from bozzetto.download import cache_dir
 from bozzetto.errors import BozzettoError, InputError
 from bozzetto.segment.alpha import AlphaSegmenter, meaningful
@@ -66,6 +67,11 @@ def make_segmenter(name: str, weights: str | Path | None = None) -> Segmenter:
     return MAKERS[name](None if weights is None else Path(weights))
 
 
+def is_at_hand(name: str) -> bool:
+    """Whether a segmenter works without a download."""
+    return name != "object-parser" or (cache_dir() / WEIGHTS.name).is_file()
+
+
 def mask_photo(
     image: Float[Tensor, "3 s s"],
     category: str | Category,
@@ -74,13 +80,14 @@ def mask_photo(
     mask_file: str | Path | None = None,
     original_size: tuple[int, int] | None = None,
     weights: str | Path | None = None,
+    square: Square | None = None,
 ) -> Masked:
     """The mask of one photo.
 
     A mask file wins over everything. `auto` takes the alpha channel if it cuts something out, then the first of the
     category's segmenters that is installed and finds something, then the whole photo, with a note; it downloads
     nothing. A segmenter asked for by name is used, and its mask kept whatever it looks like, with a note if it is of
-    no use.
+    no use. `square` is what was cut out of a photo of `original_size`, and is cut out of a mask file too.
 
     Raises:
         InputError, MissingExtraError, CheckpointError: the segmenter or mask asked for cannot be used.
@@ -90,20 +97,21 @@ def mask_photo(
     if mask_file is not None or segmenter == "file":
         if mask_file is None:
             raise InputError("The segmenter 'file' needs a mask file; give its path.")
-        sizes = None if original_size is None else [original_size]
-        return _run(FileSegmenter(mask_file, original_sizes=sizes), images, row)
+        file = FileSegmenter(mask_file, original_sizes=[original_size], squares=[square])
+        return run_segmenter(file, images, row)
     if segmenter == "alpha":
         if alpha is None:
             raise InputError("The photo has no transparent part to use as a mask; choose another segmenter.")
-        return _run(AlphaSegmenter(alpha[None]), images, row)
+        return run_segmenter(AlphaSegmenter(alpha[None]), images, row)
     if segmenter != "auto":
-        return _run(make_segmenter(segmenter, weights), images, row)
+        return run_segmenter(make_segmenter(segmenter, weights), images, row)
     if alpha is not None and meaningful(alpha):
-        return _run(AlphaSegmenter(alpha[None]), images, row)
+        return run_segmenter(AlphaSegmenter(alpha[None]), images, row)
     return _first_useful(images, row)
 
 
-def _run(segmenter: Segmenter, images: Float[Tensor, "1 3 s s"], row: Category) -> Masked:
+def run_segmenter(segmenter: Segmenter, images: Float[Tensor, "1 3 s s"], row: Category) -> Masked:
+    """What a segmenter says of one photo, with a note where that is of no use."""
     found = segmenter(images, row)
     note = None if segmenter.name == "none" else mask_problem(found.mask[0])
     return Masked(found.mask, found.score, segmenter.name, note)
@@ -113,11 +121,11 @@ def _first_useful(images: Float[Tensor, "1 3 s s"], row: Category) -> Masked:
     """The category's segmenters in order; the whole photo if none is installed or none finds anything."""
     troubles = []
     for name in row.segmenters:
-        if name == "object-parser" and not (cache_dir() / WEIGHTS.name).is_file():
+        if not is_at_hand(name):
             troubles.append("object-parser: its weights are not there; ask for it by name to download them.")
             continue
         try:
-            found = _run(make_segmenter(name), images, row)
+            found = run_segmenter(make_segmenter(name), images, row)
         except BozzettoError as error:
             troubles.append(f"{name}: {error}")
             continue
@@ -125,5 +133,5 @@ def _first_useful(images: Float[Tensor, "1 3 s s"], row: Category) -> Masked:
             return found
         troubles.append(f"{name}: {found.note}")
     note = "No segmenter found the object, so the whole photo counts as object; give a mask file. " + " ".join(troubles)
-    whole = _run(ConstantSegmenter(), images, row)
+    whole = run_segmenter(ConstantSegmenter(), images, row)
     return Masked(whole.mask, whole.score, whole.segmenter, note)
