@@ -1,153 +1,190 @@
-"""Reconstructions of rendered heads against their true depth, head by head: the prior, the result and two baselines."""
+"""The table of heads: every row on every head with every seed, piece by piece, and what they come to."""
 
 from __future__ import annotations
 
 import json
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from bozzetto.bench.datasets import load_packed_heads, packed_average_depth
-from bozzetto.bench.truth import truth_of
+from bozzetto.bench.datasets import HeadTruth, average_depth, load_packed_heads, packed_average_depth
+from bozzetto.bench.makers import Made, Maker
+from bozzetto.bench.rows import Row
+from bozzetto.bench.score import score_head
+from bozzetto.bench.steps import machine
+from bozzetto.bench.summary import summarise_row
+from bozzetto.bench.units import Unit, read_unit, unit_path, write_unit
 from bozzetto.errors import InputError, OutputError
 from bozzetto.export.files import write_text
-from bozzetto.ingredients import Plan, mask_of
+from bozzetto.inputs import digest
 from bozzetto.keep import Progress, Quiet
-from bozzetto.metrics.truth import Truth, score_truth
-from bozzetto.pipeline import run
-from bozzetto.priors.registry import find_prior, prior_depth
-from bozzetto.results.partial import differences
-from bozzetto.results.provenance import plain
+from bozzetto.losses.perceptual import Perceptual
+from bozzetto.results.provenance import plain, versions
 from bozzetto.types import Camera
 
-METHODS = ("constant", "average", "prior", "result")
-SCORES = ("side_x100", "mad_mesh_deg", "mad_depth_deg")
 ASSETS = Path(__file__).parent.parent / "assets"
+DEFINITIONS = 1  # of the scores; another number, and finished pieces do not go together with new ones
 
 
 @dataclass(frozen=True)
 class HeadsRun:
-    """Which heads, and how the photo is cut out."""
+    """Which rows on which heads."""
 
+    rows: str = "constant,average,prior:ellipsoid,fit"  # with commas between; docs/cli.md lists them
     n: int = 10  # heads
     start: int = 0  # the first of them
+    seeds: str = "0"  # with commas between, as in 0,1,2
     mask: str = "auto"  # a segmenter's name, or "truth"
-    json: Path = Path("results/heads.json")  # finished heads are kept here and not done again
+    test_heads: Path | None = None  # packed heads (.npz) instead of those in the package
+    size: int | None = None  # pixels of the packaged heads; the generator's if not given
+    train_heads: Path | None = None  # folder of `bozzetto bench make-heads`, for the rows average and supervised
+    json: Path = Path("results/heads.json")  # beside it: table, plot, gallery, and the finished pieces
     out: Path | None = None  # folder for the result folders, if they are to be kept
 
 
-def run_heads(
-    heads: HeadsRun,
-    make_plan: Callable[[Tensor, str | Tensor], Plan],
-    settings: Mapping[str, Any],
-    size: int,
-    overwrite: bool = False,
-    progress: Callable[[int, Plan], Progress] | None = None,
-    on_head: Callable[[dict[str, Any]], None] | None = None,
-) -> dict[str, Any]:
-    """Score `n` of the packed test heads; returns what the JSON file holds.
-
-    Args:
-        make_plan: (image [3, S, S], mask) -> plan.
-        settings: what decides the rows, as plain JSON; a file of other settings is refused.
-        progress: (head, plan) -> what hears of its run.
-        on_head: called with every row, old or new.
+def load_test_heads(config: HeadsRun, size: int | None) -> HeadTruth:
+    """The heads that are asked for, of a size if one is given.
 
     Raises:
-        InputError: there are not so many heads, or none of the size.
-        OutputError: the JSON file is of other settings or cannot be written.
+        InputError: there are not so many, none of the size, or the file holds none.
     """
-    packed = ASSETS / f"heads_test_{size}.npz"
-    if not packed.is_file():
-        raise InputError(f"There are no packed test heads of {size} px; use a generator of 64 or 128 px.")
-    truths = load_packed_heads(packed)
-    if heads.n < 1 or heads.start < 0 or heads.start + heads.n > len(truths):
-        raise InputError(f"There are {len(truths)} test heads of {size} px; --start and --n must stay within them.")
-    average = packed_average_depth(packed)[0] if size == 64 else None
-    rows = {} if overwrite else read_rows(heads.json, settings)
-    for index in range(heads.start, heads.start + heads.n):
-        if index not in rows:
-            truth = truth_of(truths, index)
-            job = make_plan(truths.image[index], truth.mask if heads.mask == "truth" else heads.mask)
-            hears = progress(index, job) if progress else Quiet()
-            folder = None if heads.out is None else heads.out / f"head_{index:02d}"
-            rows[index] = {"head": index, **score_head(job, truth, average, folder, hears, overwrite)}
-            write_rows(heads.json, settings, rows)
-        if on_head is not None:
-            on_head(rows[index])
-    chosen = [rows[i] for i in range(heads.start, heads.start + heads.n)]
-    return write_rows(heads.json, settings, rows, summary(chosen))
+    packed = config.test_heads or packed_heads(size or 64)
+    if config.test_heads is None and not packed.is_file():
+        raise InputError(f"There are no packed test heads of {size} px; use 64 or 128, or --test-heads.")
+    heads = load_packed_heads(packed)
+    found = heads.image.shape[-1]
+    if size not in (None, found):
+        raise InputError(f"{packed} holds heads of {found} px, and {size} px are needed; give others to --test-heads.")
+    if config.n < 1 or config.start < 0 or config.start + config.n > len(heads):
+        raise InputError(f"There are {len(heads)} test heads of {found} px; --start and --n must stay within them.")
+    return heads.take(slice(config.start, config.start + config.n))
 
 
-def score_head(
-    job: Plan, truth: Truth, average: Tensor | None, folder: Path | None, progress: Progress, overwrite: bool
-) -> dict[str, Any]:
-    """One head: scores of constant depth, the average training depth, the prior and the result, by method."""
-    masked, _ = mask_of(job, None, progress)
-    baselines: dict[str, Tensor | None] = {"constant": torch.ones_like(truth.depth), "average": average}
-    row_of = find_prior(job.config.prior.shape)
-    if row_of.has_shape:  # as it stands on the photo's own outline, in the photo's pose
-        outline = masked.score if row_of.reads == "score" else masked.mask
-        baselines["prior"] = prior_depth(row_of.name, outline, job.depth_range, job.category)[0]
-    row: dict[str, Any] = {
-        name: score_whole(depth, truth, job.camera) for name, depth in baselines.items() if depth is not None
-    }
-    start = time.perf_counter()
-    result = run(job, folder, resume=folder is not None, overwrite=overwrite, progress=progress, truth=truth)
-    row["result"] = dict(result.provenance.metrics or {})
-    row["mask_iou"] = float(
-        ((masked.mask > 0.5) & (truth.mask > 0.5)).sum() / ((masked.mask > 0.5) | (truth.mask > 0.5)).sum()
-    )
-    row["inversion_psnr_db"] = result.provenance.config["found"]["inversion_psnr_db"]
-    row["seconds"] = round(time.perf_counter() - start, 2)
-    return row
+def packed_heads(size: int) -> Path:
+    """The package's own test heads of a size."""
+    return ASSETS / f"heads_test_{size}.npz"
 
 
-def score_whole(depth: Tensor, truth: Truth, camera: Camera) -> dict[str, float]:
-    """Scores of a depth map [1, S, S] that knows a depth everywhere."""
-    return score_truth(depth, None, torch.ones_like(depth), truth, camera)
-
-
-def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means by method and score, and on how many heads the result beats its prior."""
-    present = [method for method in METHODS if all(method in row for row in rows)]
-    means = {m: {s: statistics.fmean(row[m][s] for row in rows) for s in SCORES} for m in present}
-    found: dict[str, Any] = {"heads": len(rows), "means": means}
-    if "prior" in present:
-        better = {s: [row["result"][s] < row["prior"][s] for row in rows] for s in SCORES}
-        found["beats_prior"] = {s: sum(flags) for s, flags in better.items()}
-        both = zip(better["side_x100"], better["mad_mesh_deg"], strict=True)
-        found["beats_prior"]["side_x100 and mad_mesh_deg"] = sum(a and b for a, b in both)
+def load_average(config: HeadsRun, size: int, count: int) -> Tensor:
+    """Mean depth [1, S, S] of the training heads that are at hand. Raises InputError where there are none."""
+    if config.train_heads is not None:
+        found = average_depth(training_split(config.train_heads), count)[0]
+    else:
+        packed = config.test_heads or packed_heads(size)
+        try:
+            found = packed_average_depth(packed)[0]
+        except InputError as error:
+            raise InputError(
+                f"{packed.name} carries no average depth; give --train-heads, or leave `average` out of --rows."
+            ) from error
+    if found.shape[-1] != size:
+        raise InputError(f"The training heads are {found.shape[-1]} px wide and the test heads {size}.")
     return found
 
 
-def read_rows(path: Path, settings: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
-    """Rows of an earlier run with the same settings; none if there is no file. Raises OutputError."""
-    if not path.exists():
-        return {}
-    try:
-        stored = json.loads(path.read_text("utf-8"))
-        differing = differences(stored["settings"], settings)
-        rows = {int(row["head"]): row for row in stored["rows"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OutputError(f"{path} is no file of `bozzetto bench heads`; use another --json.") from error
-    if differing:
-        raise OutputError(
-            f"{path} holds heads of other settings ({', '.join(differing[:4])}); use another --json or --overwrite."
-        )
-    return rows
+def training_split(folder: Path) -> Path:
+    """The heads to train on in a folder of `make-heads`: its split `train`, or the folder itself."""
+    return folder / "train" if (folder / "train").is_dir() else folder
 
 
-def write_rows(
-    path: Path, settings: Mapping[str, Any], rows: Mapping[int, Any], found: Mapping[str, Any] | None = None
+def run_heads(
+    config: HeadsRun,
+    rows: Sequence[tuple[Row, Maker]],
+    seeds: Sequence[int],
+    heads: HeadTruth,
+    perceptual: Perceptual | None,
+    overwrite: bool = False,
+    progress: Callable[[str, int, int | None], AbstractContextManager[Progress]] = lambda *_: nullcontext(Quiet()),
+    on_unit: Callable[[Unit], None] | None = None,
 ) -> dict[str, Any]:
-    """Write all rows, and a summary if there is one; returns what was written."""
-    content = {"settings": dict(settings), "rows": [rows[i] for i in sorted(rows)], "summary": found}
-    write_text(path, json.dumps(plain(content), indent=1, allow_nan=False) + "\n")
+    """Make and score what is not there yet, and write the table's JSON after every row; returns its content.
+
+    Args:
+        heads: those of the config, in order, the first being number `config.start`.
+        perceptual: distance of pictures from new sides; None leaves its column out.
+        progress: (row, head, seed) -> what hears of a piece that is made.
+        on_unit: called with every piece, old or new.
+
+    Raises:
+        OutputError: pieces of other settings are in the way, or nothing can be written.
+        Interrupted: Ctrl-C; finished pieces are kept, and fits where they are.
+    """
+    check_ours(config.json)
+    folder = config.json.with_suffix("")
+    camera = Camera(heads.image.shape[-1])
+    found: list[dict[str, Any]] = []
+    for row, maker in rows:
+        units: list[Unit] = []
+        for seed in seeds if row.seeded else [None]:
+            for index in range(len(heads)):
+                one, number = heads.take(index), config.start + index
+                path = unit_path(folder, row.name, number, seed)
+                settings = {**maker.settings(one, seed), **identity(row, one)}
+                unit = None if overwrite else read_unit(path, settings)
+                if unit is None:
+                    with progress(row.name, number, seed) as hears:
+                        made = maker.make(one, seed, path.with_suffix(""), hears)
+                    unit = score_made(row, made, one, number, seed, perceptual)
+                    write_unit(path, unit, settings, made.shape, camera)
+                units.append(unit)
+                if on_unit is not None:
+                    on_unit(unit)
+        found.append(summarise_row(row, units, camera.size))
+        content = {
+            "rows": found,
+            "test_heads": {
+                "file": (config.test_heads or packed_heads(camera.size)).name,
+                "start": config.start,
+                "n": len(heads),
+                "mask": config.mask,
+            },
+            "definitions": DEFINITIONS,
+            "machine": machine("cpu"),
+            "versions": versions(),
+        }
+        write_text(config.json, json.dumps(plain(content), indent=1, allow_nan=False) + "\n")
     return content
+
+
+def score_made(
+    row: Row, made: Made, heads: HeadTruth, number: int, seed: int | None, perceptual: Perceptual | None
+) -> Unit:
+    """The scores of one piece."""
+    camera = Camera(heads.image.shape[-1])
+    return Unit(
+        row=row.name,
+        head=number,
+        seed=seed,
+        scores={**score_head(made.shape, heads, camera, perceptual), **made.facts},
+        seconds=round(made.seconds, 3),
+        view=tuple(made.shape.view.tolist()),
+        true_view=tuple(heads.view[0].tolist()),
+    )
+
+
+def identity(row: Row, heads: HeadTruth) -> dict[str, Any]:
+    """What tells one piece from another beside its maker's settings."""
+    truth = digest(heads.depth, heads.canonical_depth, heads.normal, heads.albedo, heads.view, heads.light)
+    return {
+        "row": row.name,
+        "photo": digest(heads.image, heads.turned_image, heads.relit_image),
+        "truth": truth,
+        "definitions": DEFINITIONS,
+    }
+
+
+def check_ours(path: Path) -> None:
+    """Refuse to write the table over something else. Raises OutputError."""
+    if not path.exists():
+        return
+    try:
+        rows = json.loads(path.read_text("utf-8"))["rows"]
+        ours = isinstance(rows, list) and all("name" in row for row in rows)
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
+        raise OutputError(f"{path} is there and is no table of `bozzetto bench heads`; use another --json.")

@@ -12,19 +12,26 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bozzetto.bench.gallery import write_gallery
 from bozzetto.bench.heads import HeadsConfig, make_heads
-from bozzetto.bench.run_heads import METHODS, SCORES, HeadsRun, run_heads
+from bozzetto.bench.plot import write_plot
+from bozzetto.bench.rows import PERFECT, find_rows, find_seeds
+from bozzetto.bench.run_heads import run_heads
 from bozzetto.bench.steps import StepsConfig, time_steps
+from bozzetto.bench.summary import SCORES
+from bozzetto.bench.table import cell, markdown, number
+from bozzetto.bench.units import Unit
+from bozzetto.cli.bench_rows import Bench, Heads
 from bozzetto.cli.parse import parse
-from bozzetto.cli.progress import Shown
 from bozzetto.cli.settings import parse_with_settings
+from bozzetto.errors import InputError, MissingExtraError
 from bozzetto.export.files import write_text
-from bozzetto.ingredients import Plan
-from bozzetto.inputs import find_device, find_gan, read_scenes
-from bozzetto.keep import Progress
-from bozzetto.method.schedule import phases
-from bozzetto.pipeline import plan
-from bozzetto.results.provenance import plain
+from bozzetto.inputs import find_device
+from bozzetto.losses.perceptual import Perceptual
+from bozzetto.losses.stlpips import MIN_SIZE, make_stlpips
+from bozzetto.presets import find_preset
+
+WIDTH = 110  # characters of a table that goes to a file or a pipe
 
 
 def bench_make_heads(argv: Sequence[str]) -> int:
@@ -69,85 +76,78 @@ def bench_steps(argv: Sequence[str]) -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class Heads(HeadsRun):
-    gan: str = "heads"  # a built-in generator's name, or a file, of 64 or 128 px
-    preset: str = "quick"  # schedule and weights; all flags below show this preset's values
-    prior: str | None = None  # shape that the fit starts from, instead of the preset's
-    category: str | None = "heads"  # what the generator is told to make pictures of
-    scenes: Path | None = None  # views and lights measured by `bozzetto estimate-views`
-    seed: int = 0
-    device: str = "auto"  # auto, cpu or cuda
-    overwrite: bool = False  # do finished heads again
-
-
 def bench_heads(argv: Sequence[str]) -> int:
-    """Score heads, print a table a head and the means, and write the JSON."""
-    args, config, inversion = parse_with_settings(
-        Heads, argv, "bench heads", "Score reconstructions of rendered heads."
+    """Score heads, print the table, and write JSON, Markdown, plot and galleries."""
+    what = "Score reconstructions of rendered heads."
+    args, config, inversion = parse_with_settings(Heads, argv, "bench heads", what)
+    rows, seeds = find_rows(args.rows), find_seeds(args.seeds)
+    names = {row.name for row in rows}
+    if "fit" not in names and (config != find_preset(args.preset) or args.prior is not None):
+        raise InputError("A fit's own numbers belong to the row `fit`; name it in --rows, or leave the flags out.")
+    bench = Bench(args, config, inversion, find_device(args.device), any(row.kind == "fit" for row in rows))
+    done: dict[str, list[Unit]] = {}
+
+    def told(unit: Unit) -> None:
+        done.setdefault(unit.row, []).append(unit)
+        seed = "" if unit.seed is None else f" seed {unit.seed}"
+        scores = f"SIDE {unit.scores['side_x100']:.2f}  MAD {unit.scores['mad_depth_deg']:.1f}"
+        sys.stderr.write(f"{unit.row}{seed} head {unit.head}: {scores}  ({unit.seconds:.1f} s)\n")
+
+    found = run_heads(
+        args,
+        [(row, bench.maker(row)) for row in rows],
+        seeds,
+        bench.heads,
+        novel_distance(bench.size),
+        args.overwrite,
+        bench.progress,
+        told,
     )
-    gan = find_gan(args.gan, find_device(args.device), config.compute.gan_precision)
-    scenes = None if args.scenes is None else read_scenes(args.scenes)
-
-    def make_plan(image: Any, mask: Any) -> Plan:
-        return plan(
-            image,
-            gan,
-            mask=mask,
-            prior=args.prior,
-            seed=args.seed,
-            config=config,
-            category=args.category,
-            inversion=inversion,
-            scenes=scenes,
-        )
-
-    def progress(head: int, job: Plan) -> Progress:
-        return Shown(phases(job.config, job.config.prior.shape != "none"), f"head {head}", terse=True)
-
-    settings = {
-        "generator_sha256": gan.info.sha256,
-        "seed": args.seed,
-        "category": args.category,
-        "mask": args.mask,
-        "prior": args.prior,
-        "fit": config,
-        "inversion": inversion,
-        "scenes": scenes,
-    }
-    stored = {name: plain(value) for name, value in settings.items()}
     console = Console()
-    found = run_heads(args, make_plan, stored, gan.info.resolution, args.overwrite, progress, on_head=_tell)
-    chosen = [row for row in found["rows"] if args.start <= row["head"] < args.start + args.n]
-    console.print(heads_table(chosen, found["summary"]))
-    for name, count in found["summary"].get("beats_prior", {}).items():
-        console.print(f"{name}: the result beats its prior on {count} of {len(chosen)}")
-    sys.stdout.write(f"{args.json}\n")
+    # A file or a pipe has no width of its own; the names of rows and columns would be cut to nothing.
+    (console if console.is_terminal else Console(width=WIDTH)).print(heads_table(found["rows"]))
+    folder = args.json.with_suffix("")
+    pictures = [write_plot(found["rows"], args.json.with_suffix(".png"))]
+    for name, units in done.items():
+        if name != PERFECT:
+            path = folder / "gallery" / f"{name.replace(':', '-')}.png"
+            pictures.append(write_gallery(name, units, bench.heads, args.start, folder, path))
+    write_text(args.json.with_suffix(".md"), markdown(found))
+    for path in (*pictures, args.json.with_suffix(".md"), args.json):
+        sys.stdout.write(f"{path}\n")
     return 0
 
 
-def _tell(row: dict[str, Any]) -> None:
-    scores = "  ".join(f"{m} {row[m]['side_x100']:.2f} / {row[m]['mad_mesh_deg']:.1f}" for m in METHODS if m in row)
-    sys.stderr.write(f"head {row['head']}: {scores}  ({row['seconds']:.0f} s)\n")
+def novel_distance(size: int) -> Perceptual | None:
+    """The distance of pictures from new sides; None, and a note, where it is not installed."""
+    try:
+        return make_stlpips() if size >= MIN_SIZE else None
+    except MissingExtraError as error:
+        sys.stderr.write(f"Note: no perceptual distance of novel views; {str(error)[0].lower()}{str(error)[1:]}\n")
+        return None
 
 
-def heads_table(rows: list[dict[str, Any]], summary: dict[str, Any]) -> Table:
-    """SIDE x 100 / MAD against the mesh's normals / MAD of normals from depth, a head and method."""
-    table = Table(title="SIDE x100 / MAD to the mesh [deg] / MAD of normals from depth [deg]")
-    table.add_column("head")
-    methods = [m for m in METHODS if m in summary["means"]]
-    for method in methods:
-        table.add_column(method, justify="right")
+def heads_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """What matters most, for the terminal; the Markdown has all."""
+    table = Table(title="mean ± sd over heads (± sd over seeds)")
+    table.add_column("row", no_wrap=True)
+    sides = max(row["yaw25_n"] for row in rows)
+    titles = ("n", "SIDE x100", "MAD, deg", "publ. MAD", "cover", f"{sides} side faces", "s a photo")
+    for title in titles:
+        table.add_column(title, justify="right")
+    scores = {score.name: score for score in SCORES}
     for row in rows:
-        table.add_row(str(row["head"]), *(_cell(row[m]) for m in methods))
-    table.add_section()
-    table.add_row("mean", *(_cell(summary["means"][m]) for m in methods))
+        table.add_row(
+            row["name"],
+            str(row["n"]),
+            cell(row, scores["side"], 2),
+            cell(row, scores["mad"], 1),
+            number(row["mad_published_mean"], 1),
+            number(row["coverage_mean"], 2),
+            f"{number(row['yaw25_side_mean'], 2)} / {number(row['yaw25_mad_mean'], 1)}",
+            number(row["seconds_mean"], 1),
+        )
     return table
-
-
-def _cell(scores: dict[str, float]) -> str:
-    side, mesh, depth = (scores[name] for name in SCORES)
-    return f"{side:.2f} / {mesh:.1f} / {depth:.1f}"
 
 
 COMMANDS = {"bench make-heads": bench_make_heads, "bench steps": bench_steps, "bench heads": bench_heads}

@@ -1,0 +1,81 @@
+"""The rows that the table of heads may have, as data: what `--rows` names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bozzetto.errors import InputError
+from bozzetto.presets import PRESETS
+from bozzetto.priors.registry import PRIORS
+
+Kind = Literal["perfect", "constant", "average", "prior", "fit", "supervised", "general"]
+
+PERFECT = "perfect"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table."""
+
+    name: str  # in --rows, in the JSON and in the table
+    kind: Kind
+    what: str  # in a few words
+    detail: str = ""  # a prior's or a preset's name
+    seeded: bool = False  # whether a seed changes it
+    missing: str = ""  # what it waits for, if it cannot be made yet
+
+
+_PLAIN = (
+    Row(PERFECT, "perfect", "the truth itself: what the scores give a perfect prediction"),
+    Row("constant", "constant", "depth 1 everywhere"),
+    Row("average", "average", "mean depth of the training heads; looks at no photo"),
+)
+_PRIORS = tuple(
+    Row(f"prior:{prior.name}", "prior", f"the prior {prior.name} on the photo's own outline, not fitted", prior.name)
+    for prior in PRIORS.values()
+    if prior.has_shape
+)
+_FITS = tuple(Row(name, "fit", f"the preset {name}", name, seeded=True) for name in PRESETS)
+_OTHERS = (
+    Row("fit", "fit", "the preset of --preset with the flags of this command line", seeded=True),
+    Row("supervised", "supervised", "the same depth network, trained with true depth", seeded=True),
+    Row("general", "general", "one model for all photos", seeded=True, missing="the general model"),
+    Row("general+refine", "general", "the same, refined on each photo", seeded=True, missing="the general model"),
+)
+
+ROWS: dict[str, Row] = {row.name: row for row in (*_PLAIN, *_PRIORS, *_FITS, *_OTHERS)}
+
+
+def find_rows(names: str) -> list[Row]:
+    """The rows of a list like "constant,prior:ellipsoid,quick", each once, the perfect one always first.
+
+    Raises:
+        InputError: there is no such row, it cannot be made yet, or none is named.
+    """
+    wanted = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    if not wanted:
+        raise InputError(f"No row is named; give --rows some of {', '.join(ROWS)}.")
+    for name in wanted:
+        if name not in ROWS:
+            raise InputError(f"There is no row '{name}'; choose from {', '.join(ROWS)}.")
+        missing = ROWS[name].missing
+        if missing:
+            raise InputError(
+                f"The row '{name}' is not available yet: it needs {missing}, which this version does not have; "
+                "leave it out of --rows."
+            )
+    return [ROWS[name] for name in dict.fromkeys((PERFECT, *wanted))]
+
+
+def find_seeds(seeds: str) -> list[int]:
+    """Seeds of a list like "0,1,2", each once. Raises InputError for anything else."""
+    try:
+        found = list(dict.fromkeys(int(seed) for seed in seeds.split(",")))
+    except ValueError as error:
+        raise InputError(
+            f"--seeds cannot be '{seeds}'; give whole numbers with commas between, as in 0,1,2."
+        ) from error
+    if any(not 0 <= seed < 2**31 for seed in found):
+        raise InputError(f"--seeds cannot be '{seeds}'; give whole numbers from 0 to 2^31 - 1.")
+    return found
