@@ -55,7 +55,7 @@ def sentence(capsys: pytest.CaptureFixture[str]) -> str:
         (["estimate-views", "EMPTY"], 2, "no result folder"),
         (["bench", "steps", "--iterations", "1"], 2, "2 iterations"),
         (["bench", "steps", "--size", "48"], 2, "power of two"),
-        (["bench", "heads", "--start", "19"], 2, "20 test heads"),
+        (["bench", "heads", "--start", "95"], 2, "100 test heads"),
         (["bench", "make-heads", "--model", "nowhere.npz", "--out", "heads"], 2, "nowhere.npz"),
         (["bench"], 2, "needs one more word: make-heads, steps, heads"),
         (["paint"], 2, "no command 'paint'"),

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 import bozzetto
+from bozzetto.bench.datasets import read_arrays
 from bozzetto.errors import InputError, MissingExtraError
 from bozzetto.segment.alpha import AlphaSegmenter, meaningful
 from bozzetto.segment.categories import CATEGORIES, Category, find_category
@@ -209,7 +210,7 @@ def test_selfie_without_its_runner_names_the_install_line(monkeypatch: pytest.Mo
 @needs_selfie
 @pytest.mark.skipif(not (ASSETS / "heads_test_64.npz").is_file(), reason="the test heads are not in this tree")
 def test_selfie_finds_rendered_heads() -> None:
-    arrays = np.load(ASSETS / "heads_test_64.npz")
+    arrays = read_arrays(ASSETS / "heads_test_64.npz")
     images = torch.from_numpy(arrays["image"][:6]).permute(0, 3, 1, 2).float() / 255
     truth = torch.from_numpy(arrays["depth"][:6].astype(np.int64) < 65535)[:, None]
     segmenter = SelfieSegmenter()
