@@ -1,22 +1,39 @@
-"""Many photos, one after another: one that fails does not keep the others waiting."""
+"""Many photos, one after another or at once: one that fails does not keep the others waiting."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
-from bozzetto.errors import BozzettoError
-from bozzetto.results import Reconstruction
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.errors import BozzettoError, FitError
+from bozzetto.gan.generator import Gan
+from bozzetto.gan.invert import Inversion, InvertConfig, check_inversion, invert
+from bozzetto.gan.start import StartTable, start_table
+from bozzetto.gan.whiten import whitening
+from bozzetto.ingredients import Plan, inversion_loss, mask_of
+from bozzetto.keep import Progress
+from bozzetto.losses.perceptual import Perceptual
+from bozzetto.losses.registry import make_perceptual
+
+BATCH_PIXELS = 2**17  # of photos inverted at once: 32 of 64 px, 8 of 128, 1 from 512 on
+
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(Generic[Result]):
     """What became of one photo."""
 
     photo: Path
     folder: Path
-    result: Reconstruction | None  # None where it failed
+    result: Result | None  # None where it failed
     error: BozzettoError | None = None
 
 
@@ -32,9 +49,7 @@ def name_folders(photos: Sequence[Path], out: Path) -> list[Path]:
     return folders
 
 
-def reconstruct_each(
-    jobs: Iterable[tuple[Path, Path]], work: Callable[[Path, Path], Reconstruction]
-) -> Iterator[Outcome]:
+def each(jobs: Iterable[tuple[Path, Path]], work: Callable[[Path, Path], Result]) -> Iterator[Outcome[Result]]:
     """Do the work (photo, folder) -> result for every pair and yield what came of it, in order.
 
     Errors a user can cause are part of the outcome; an interrupt ends everything.
@@ -44,3 +59,79 @@ def reconstruct_each(
             yield Outcome(photo, folder, work(photo, folder))
         except BozzettoError as error:
             yield Outcome(photo, folder, None, error)
+
+
+@dataclass(frozen=True)
+class Inverted:
+    """What became of one photo's inversion."""
+
+    photo: Path
+    job: Plan | None = None  # None where it could not be planned
+    found: Inversion | None = None  # of this photo alone; None where it failed
+    distance: float | None = None  # perceptual, to the photo inside the mask; None where there is no measure for it
+    error: BozzettoError | None = None
+
+
+def measure_of(config: InvertConfig, gan: Gan) -> Perceptual | None:
+    """The perceptual distance to judge inversions by: the one of their loss, or else the discriminator's, if any."""
+    if config.perceptual in ("discriminator", "none"):
+        return None if gan.discriminator is None else make_perceptual("discriminator", gan, gan.device)
+    return make_perceptual(config.perceptual, gan, gan.device)
+
+
+class Inverter:
+    """Finds the latents of photos, as many at once as fit into memory; samples to start from are drawn once."""
+
+    def __init__(self, gan: Gan, config: InvertConfig, seed: int, progress: Progress) -> None:
+        """Raises InputError, CheckpointError, MissingExtraError where the config names what is not to be had."""
+        check_inversion(config)
+        self.gan, self.seed, self.progress = gan, seed, progress
+        self.config, self.perceptual = inversion_loss(config, gan)
+        self.measure = measure_of(config, gan)
+        self.at_once = max(1, BATCH_PIXELS // gan.info.resolution**2)
+        self.table: StartTable | None = None
+
+    def each(self, photos: Sequence[Path], make_plan: Callable[[Path], Plan]) -> Iterator[Inverted]:
+        """What becomes of every photo, in order.
+
+        make_plan: reads one photo for this generator. Errors a user can cause are part of the outcome; an interrupt
+        ends everything.
+        """
+        waiting: list[Inverted] = []
+        masks: list[Float[Tensor, "1 1 s s"]] = []
+        for index, photo in enumerate(photos):
+            try:
+                job = make_plan(photo)
+                masks.append(mask_of(job, None, self.progress)[0].mask)
+                waiting.append(Inverted(photo, job))
+            except BozzettoError as error:
+                waiting.append(Inverted(photo, error=error))
+            if len(masks) == self.at_once or index + 1 == len(photos):
+                found = iter(self.together([one for one in waiting if one.job], masks))
+                yield from (next(found) if one.job else one for one in waiting)
+                waiting, masks = [], []
+
+    def together(self, ready: Sequence[Inverted], masks: Sequence[Float[Tensor, "1 1 s s"]]) -> list[Inverted]:
+        """One batch; photo by photo where the numbers of one of them run away."""
+        if not ready:
+            return []
+        images = torch.stack([one.job.picture.image for one in ready if one.job]).to(self.gan.device)
+        inside = torch.cat(list(masks)).to(self.gan.device)
+        generator = torch.Generator().manual_seed(self.seed)
+        if self.table is None:
+            self.table = start_table(self.gan, whitening(self.gan), generator, self.config.start_samples)
+        tell = self.progress.on_inversion
+        try:
+            whole = invert(
+                images, self.gan, self.config, generator, tell, inside, perceptual=self.perceptual, table=self.table
+            )
+        except FitError as error:
+            if len(ready) == 1:
+                return [replace(ready[0], error=error)]
+            return [self.together([one], [mask])[0] for one, mask in zip(ready, masks, strict=True)]
+        tell(self.config.steps, self.config.steps, {"psnr_db": float(whole.psnr_db.mean())})
+        distances: list[float | None] = [None] * len(ready)
+        if self.measure is not None:
+            with torch.no_grad():
+                distances = self.measure(whole.image, images, inside).tolist()
+        return [replace(one, found=whole.item(i), distance=distances[i]) for i, one in enumerate(ready)]

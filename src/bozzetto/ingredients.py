@@ -20,6 +20,7 @@ from bozzetto.gan.invert import InvertConfig, invert
 from bozzetto.inputs import MaskLike, Picture, digest, find_mask, mask_identity
 from bozzetto.keep import Progress
 from bozzetto.losses.perceptual import Perceptual
+from bozzetto.losses.registry import make_perceptual
 from bozzetto.method.problem import Problem
 from bozzetto.method.sampling import SceneDistribution
 from bozzetto.method.turn import turn
@@ -98,8 +99,27 @@ class Found(NamedTuple):
     seconds: float = 0.0
 
 
-def latent_of(job: Plan, mask: Float[Tensor, "1 1 s s"], partial: Partial | None, progress: Progress) -> Found:
-    """The photo's latent, as given or by inversion, from the working folder if it is there already."""
+def inversion_loss(config: InvertConfig, gan: Gan) -> tuple[InvertConfig, Perceptual | None]:
+    """The config with the perceptual distance that it names; the discriminator's features are the inversion's own.
+
+    Raises InputError, CheckpointError, MissingExtraError as `make_perceptual` does.
+    """
+    if config.perceptual == "discriminator":
+        return config, None
+    return replace(config, feature_weight=0.0), make_perceptual(config.perceptual, gan, gan.device)
+
+
+def latent_of(
+    job: Plan,
+    mask: Float[Tensor, "1 1 s s"],
+    partial: Partial | None,
+    progress: Progress,
+    loss: tuple[InvertConfig, Perceptual | None],
+) -> Found:
+    """The photo's latent, as given or by inversion, from the working folder if it is there already.
+
+    loss: what `inversion_loss` made.
+    """
     device, turns = job.gan.device, job.config.turn.use
     if job.latent is not None and not turns:
         w = job.latent.to(device)
@@ -117,10 +137,11 @@ def latent_of(job: Plan, mask: Float[Tensor, "1 1 s s"], partial: Partial | None
     found = invert(
         torch.cat(photos),
         job.gan,
-        job.inversion,
+        loss[0],
         generator=generator,
         progress=progress.on_inversion,
         mask=torch.cat(masks),
+        perceptual=loss[1],
     )
     progress.on_inversion(job.inversion.steps, job.inversion.steps, {"psnr_db": float(found.psnr_db.mean())})
     w = found.w[:1] if job.latent is None else job.latent.to(device)

@@ -17,8 +17,8 @@ from bozzetto.config import FitConfig
 from bozzetto.errors import InputError, OutputError
 from bozzetto.export.formats import DEFAULT_FORMATS, check_formats
 from bozzetto.gan.generator import Gan
-from bozzetto.gan.invert import InvertConfig
-from bozzetto.ingredients import Found, Plan, latent_of, mask_of, problem_of
+from bozzetto.gan.invert import InvertConfig, check_inversion
+from bozzetto.ingredients import Found, Plan, inversion_loss, latent_of, mask_of, problem_of
 from bozzetto.inputs import (
     CropLike,
     LatentLike,
@@ -77,6 +77,8 @@ def plan(
         _ = teacher.feature_names  # step 2 compares them: complains now and not in the middle of the fit
     if not 0 <= seed < 2**63:
         raise InputError(f"The seed cannot be {seed}; give a whole number from 0 to 2^63 - 1.")
+    inversion = inversion or InvertConfig()
+    check_inversion(inversion)
     mask_identity(mask)  # complains where there is no such file
     resolution = teacher.info.resolution
     if size not in (None, resolution):
@@ -91,7 +93,7 @@ def plan(
         mask=mask,
         latent=latent if latent is None else find_latent(latent, teacher.info),
         config=config,
-        inversion=inversion or InvertConfig(),
+        inversion=inversion,
         category=kind,
         scenes=scenes or find_distribution(kind),
         seed=seed,
@@ -122,12 +124,13 @@ def run(
     if folder is not None:
         check_replaceable(folder, is_result_folder)
     perceptual = make_perceptual(job.config.loss.perceptual, job.gan, job.gan.device)
+    loss = inversion_loss(job.inversion, job.gan)
     partial = None if folder is None else open_partial(partial_folder(folder), settings, resume, overwrite)
 
     with Interrupts(_farewell(partial)) as interrupts:
         keeper = Keeper(partial, interrupts, progress)
         masked, mask_s = mask_of(job, partial, progress)
-        found = latent_of(job, masked.mask, partial, progress)
+        found = latent_of(job, masked.mask, partial, progress, loss)
         problem = problem_of(job, masked, found, perceptual)
 
         state = instance.new_state(problem, job.seed)

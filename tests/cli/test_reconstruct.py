@@ -203,7 +203,7 @@ def test_invert_writes_a_latent_that_reconstruct_reads(place: Path, capsys: pyte
     assert told.out == f"{out}\n"
     assert "dB" in told.err
     with Image.open(out.with_suffix(".png")) as both:
-        assert both.size == (32, 16)
+        assert both.size == (48, 16)  # photo, start, result
     argv = command(place, disc, "--latent", str(out), "--out", str(place / "given"))
     assert execute(argv) == 0
     given, found = Reconstruction.load(place / "given"), Reconstruction.load(place / "several" / "a")

@@ -26,8 +26,10 @@ def describe(job: Plan, photo: Path, folder: Path) -> str:
     latent = "given" if job.latent is not None else "by inversion"
     if config.turn.use:
         latent += ", and the mirrored photo's by inversion"
+    square = job.picture.square
     lines = [
         f"photo      {photo} ({width} x {height}, worked on at {info.resolution} x {info.resolution})",
+        f"crop       {square.left},{square.top},{square.side} ({job.picture.how})",
         f"generator  {info.name} ({info.kind}, {info.resolution} px, {job.category}), on {job.gan.device}",
         f"mask       {job.mask}",
         f"latent     {latent}",

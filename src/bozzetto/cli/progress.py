@@ -80,7 +80,7 @@ class Shown:
             self.bar.stop()
 
     def on_note(self, text: str) -> None:
-        self._line(f"Note: {text}")
+        self.line(f"Note: {text}")
 
     def on_inversion(self, done: int, total: int, terms: Mapping[str, float]) -> None:
         if self.live:
@@ -88,7 +88,7 @@ class Shown:
                 self.task, description=f"{self.title} latent".strip(), completed=done, total=total, tail=told(terms)
             )
         elif "psnr_db" in terms and not self.terse:  # the last word on it
-            self._line(f"latent: {told(terms)}")
+            self.line(f"latent: {told(terms)}")
 
     def on_iteration(self, event: Event) -> None:
         self.left.add(event)
@@ -100,9 +100,10 @@ class Shown:
         if event.iteration == phase.iterations and not self.terse:
             spent, left = clock(time.monotonic() - self.start), clock(self.left.seconds(event.done))
             terms = f"  {told(event.terms)}" if event.terms else ""
-            self._line(f"{phase.title}{terms}  ({spent}, {left} left)")
+            self.line(f"{phase.title}{terms}  ({spent}, {left} left)")
 
-    def _line(self, text: str) -> None:
+    def line(self, text: str) -> None:
+        """A line that stays, above the bar."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

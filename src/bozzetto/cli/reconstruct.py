@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
-from bozzetto.batch import name_folders, reconstruct_each
+from bozzetto.batch import each, name_folders
 from bozzetto.bench.truth import read_truth
 from bozzetto.cli.complain import complain
 from bozzetto.cli.dry_run import describe
 from bozzetto.cli.progress import Shown
 from bozzetto.cli.settings import parse_with_settings
-from bozzetto.errors import InputError
+from bozzetto.crop import parse_crop
+from bozzetto.errors import BozzettoError, InputError
 from bozzetto.export.formats import DEFAULT_FORMATS
 from bozzetto.ingredients import Plan
 from bozzetto.inputs import find_device, find_gan, parser_with_weights, read_scenes
@@ -40,6 +41,7 @@ class Arguments:
     device: str = "auto"  # auto, cpu or cuda
     category: str | None = None  # what the photos show, instead of what the generator's file says
     scenes: Path | None = None  # views and lights measured by `bozzetto estimate-views`
+    crop: str = "auto"  # the square of the photo: auto (finds the object), none (the middle), or x,y,size in pixels
     out: Path | None = None  # one photo: its result folder (results/NAME); several: the folder of these
     resume: bool = False  # go on where an interrupted run stopped
     overwrite: bool = False  # start over in spite of a finished or unfinished result
@@ -55,7 +57,8 @@ def reconstruct(argv: Sequence[str]) -> int:
     photos = list_photos(args.photos)
     single = len(photos) == 1 and not args.photos[0].is_dir()
     if len(photos) > 1:
-        _refuse_shared_files(args)
+        refuse_shared_files(args.mask, {"--latent": args.latent, "--truth": args.truth})
+    crop = parse_crop(args.crop)
     gan = find_gan(args.gan, find_device(args.device), config.compute.gan_precision)
     jobs = list(zip(photos, folders_of(photos, args.out, single), strict=True))
     truth = None if args.truth is None else read_truth(args.truth)
@@ -72,12 +75,11 @@ def reconstruct(argv: Sequence[str]) -> int:
             category=args.category,
             inversion=inversion,
             scenes=None if args.scenes is None else read_scenes(args.scenes),
+            crop=crop,
         )
 
     if args.dry_run:
-        for photo, folder in jobs:
-            sys.stdout.write(describe(planned(photo), photo, folder) + "\n")
-        return 0
+        return report(jobs, lambda photo, folder: describe(planned(photo), photo, folder), single)
 
     def work(photo: Path, folder: Path) -> Reconstruction:
         job = planned(photo)
@@ -95,29 +97,34 @@ def folders_of(photos: Sequence[Path], out: Path | None, single: bool) -> list[P
     return name_folders(photos, out or RESULTS)
 
 
-def report(jobs: Sequence[tuple[Path, Path]], work: Callable[[Path, Path], Reconstruction], single: bool) -> int:
-    """Work through the photos: folders of results to stdout as they are done, failures to stderr at the end."""
+def report(jobs: Sequence[tuple[Path, Path]], work: Callable[[Path, Path], object], single: bool) -> int:
+    """Work through the photos: folders of results, or what a dry run says, to stdout as they come; then failures."""
     failed = []
-    for outcome in reconstruct_each(jobs, work):
+    for outcome in each(jobs, work):
         if outcome.error is None:
-            sys.stdout.write(f"{outcome.folder}\n")
+            sys.stdout.write(f"{outcome.result if isinstance(outcome.result, str) else outcome.folder}\n")
             sys.stdout.flush()
         else:
-            failed.append(outcome)
+            failed.append((outcome.photo, outcome.error))
             complain(str(outcome.error) if single else f"{outcome.photo}: {outcome.error}")
-    if len(failed) > 1 or (failed and not single):
-        complain(f"{len(failed)} of {len(jobs)} photos failed: {', '.join(str(f.photo) for f in failed)}.")
-    return failed[0].error.exit_code if failed and failed[0].error else 0
+    return sum_up(failed, len(jobs), single)
 
 
-def _refuse_shared_files(args: Arguments) -> None:
+def sum_up(failed: Sequence[tuple[Path, BozzettoError]], count: int, single: bool) -> int:
+    """Name the photos that failed once more, at the end; returns the exit code."""
+    if failed and not single:
+        complain(f"{len(failed)} of {count} photos failed: {', '.join(str(photo) for photo, _ in failed)}.")
+    return failed[0][1].exit_code if failed else 0
+
+
+def refuse_shared_files(mask: str, given: Mapping[str, Path | None]) -> None:
     """One file cannot serve many photos."""
-    shared = {"--latent": args.latent, "--truth": args.truth}
-    if parser_with_weights(args.mask)[0] not in NAMES:
-        shared["--mask"] = Path(args.mask)
-    for flag, given in shared.items():
-        if given is not None:
-            raise InputError(f"{flag} {given} belongs to one photo and several are given; name one photo.")
+    shared = dict(given)
+    if parser_with_weights(mask)[0] not in NAMES:
+        shared["--mask"] = Path(mask)
+    for flag, path in shared.items():
+        if path is not None:
+            raise InputError(f"{flag} {path} belongs to one photo and several are given; name one photo.")
 
 
 COMMANDS = {"reconstruct": reconstruct}

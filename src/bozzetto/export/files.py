@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +51,30 @@ def writing(path: Path) -> Iterator[Path]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def check_writable(path: Path) -> None:
+    """Raise OutputError if a file could not be written there; leaves nothing behind, no missing folder either."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder")
+        folder = path.absolute().parent
+        while not folder.exists():
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.lstat()  # complains of a name that is too long
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those it lies in, where they are missing. Raises OutputError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise write_error(path, error) from error
 

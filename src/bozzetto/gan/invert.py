@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bozzetto.config import PerceptualName
 from bozzetto.errors import FitError, InputError
 from bozzetto.gan.generator import Gan
 from bozzetto.gan.invert_loss import InvertLoss, Perceptual, masked_mean
@@ -26,6 +27,7 @@ from bozzetto.gan.start import StartTable, start_table
 from bozzetto.gan.whiten import Whitening, whitening
 
 Space = Literal["w", "w+", "w+noise"]
+Start = Literal["best", "samples", "mean"]
 Progress = Callable[[int, int, Mapping[str, float]], None]
 
 
@@ -40,15 +42,17 @@ class InvertConfig:
     beta1: float = 0.9  # Adam
     beta2: float = 0.99  # Adam; short memory, the run is short
     image_weight: float = 1.0  # mean absolute difference of images in [-1, 1]
+    perceptual: PerceptualName = "discriminator"  # its features, or stlpips or lpips-vgg in their place, or none
     feature_weight: float = 0.2  # discriminator features, relative L1; 0 scores the same in dB, looks less like a face
     feature_blocks: int = 3  # of the discriminator; 2 to 4 make no difference
-    perceptual_weight: float = 0.5  # of the perceptual distance, where one is passed in
+    perceptual_weight: float = 0.5  # of stlpips or lpips-vgg
     outside_weight: float = 0.3  # of pixels outside the mask; 0: +0.6 dB inside, the outline drifts; 1: -0.7 dB
     prior_weight: float = 0.01  # mean squared whitened latent (a typical sample has 1)
     spread_weight: float = 0.1  # mean squared deviation of layers from the common latent; 0.5: -0.7 dB, 0.02: +0.3
     noise_rate: float = 1.0  # step of the noise maps, relative to the latent's (w+noise)
     noise_weight: float = 0.01  # mean squared departure from the stored noise (w+noise)
     perturbation: float = 0.0  # standard deviations of jitter on the latent, fading out by 3/4; 0.3 loses 0.8 dB here
+    start: Start = "best"  # of the three: regression from random samples, the nearest of them (samples), their mean
     start_samples: int | None = None  # random samples to guess the start from; None: by the generator's size
     plateau_steps: int = 40  # a photo is done when its loss has not fallen ...
     plateau_fraction: float = 0.002  # ... by this part of itself for so many steps; 0 steps: never
@@ -60,11 +64,49 @@ class Inversion:
 
     w: Float[Tensor, "b l d"]
     image: Float[Tensor, "b 3 s s"]  # [0, 1], clamped
+    start: Float[Tensor, "b 3 s s"]  # the same at the start
     psnr_db: Float[Tensor, " b"]  # inside the mask, where there is one
     prior: Float[Tensor, " b"]  # mean squared whitened latent: about 1 for a typical sample, far above: not believable
     noises: tuple[Float[Tensor, "b 1 _ _"], ...] | None  # noise maps for image_from_w; None: the stored ones
     losses: Float[Tensor, "t b"]  # whole loss at every step taken
-    seconds: float = field(compare=False)
+    seconds: float = field(compare=False)  # of the whole batch
+
+    def item(self, i: int) -> Inversion:
+        """One photo of the batch; its seconds are an equal share."""
+        part = slice(i, i + 1)
+        noises = None if self.noises is None else tuple(noise[part] for noise in self.noises)
+        tensors = {name: getattr(self, name)[part] for name in ("w", "image", "start", "psnr_db", "prior")}
+        share = self.seconds / len(self.w)
+        return Inversion(**tensors, noises=noises, losses=self.losses[:, part], seconds=share)
+
+
+LEAST: dict[str, float] = {"steps": 1, "feature_blocks": 1, "start_samples": 2}  # 0 for all others
+BELOW_ONE = ("beta1", "beta2", "plateau_fraction")
+POSITIVE = ("learning_rate",)
+
+
+def check_inversion(config: InvertConfig) -> None:
+    """Raise InputError, one sentence, for settings that cannot be worked with."""
+    choices = {"space": get_args(Space), "start": get_args(Start), "perceptual": get_args(PerceptualName)}
+    for one in fields(config):
+        name, value = one.name, getattr(config, one.name)
+        if name in choices:
+            if value not in choices[name]:
+                raise InputError(f"The inversion's {name} cannot be {value!r}; choose {', '.join(choices[name])}.")
+            continue
+        if name == "start_samples" and value is None:
+            continue
+        whole = "int" in str(one.type)
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+            raise InputError(f"The inversion's {name} cannot be {value!r}; give a {'whole ' if whole else ''}number.")
+        least = LEAST.get(name, 0)
+        if not math.isfinite(value) or value < least or (name in POSITIVE and value == 0):
+            bound = "above 0" if name in POSITIVE else f"from {least}"
+            raise InputError(f"The inversion's {name} cannot be {value}; give a number {bound}.")
+        if (name in BELOW_ONE and value >= 1) or (name == "warm_up" and value > 1):
+            raise InputError(f"The inversion's {name} cannot be {value}; give a number from 0 to 1.")
+    if config.image_weight + config.feature_weight + config.perceptual_weight == 0:
+        raise InputError("The inversion compares nothing: image, feature and perceptual weight cannot all be 0.")
 
 
 def invert(
@@ -84,10 +126,13 @@ def invert(
     photo as for it in a batch, up to rounding.
     progress: called with (steps done, steps at most, {"loss": mean over the photos}).
     mask: [0, 1], where every pixel counts; elsewhere it counts `outside_weight`.
-    perceptual: (predicted, target, mask) in [0, 1] -> distance [b], weighed by `perceptual_weight`.
+    perceptual: (predicted, target, mask) in [0, 1] -> distance [b], weighed by `perceptual_weight`; what the config
+        names, made by the caller.
     table: start samples from an earlier call (`start_table`), to save their time.
-    Raises InputError for images of another size, FitError if the numbers run away.
+    Raises InputError for images of another size or settings that cannot be worked with, FitError if the numbers run
+    away.
     """
+    check_inversion(config)
     began = time.perf_counter()
     size = gan.info.resolution
     if images.ndim != 4 or tuple(images.shape[1:]) != (3, size, size) or len(images) == 0:
@@ -100,7 +145,7 @@ def invert(
     white = whitening(gan)
     loss_of = InvertLoss(gan, target, mask, config, perceptual)
     table = table or start_table(gan, white, generator, config.start_samples)
-    start = _best_start(white, table, loss_of, target, mask)
+    start = _start(white, table, loss_of, target, mask, config.start)
     state = InvertState(gan, start, config)
     plateau = Plateau(len(target), config.plateau_steps, config.plateau_fraction, target.device)
     best, best_loss = state.snapshot(), torch.full_like(start[:, 0], math.inf)
@@ -120,7 +165,7 @@ def invert(
         state.step(losses.sum())
     if not bool(best_loss.isfinite().all()):
         raise FitError("The inversion's numbers ran away; try precision fp32 or a smaller learning rate.")
-    return _result(gan, white, best, torch.stack(history), target, mask, began)
+    return _result(gan, white, best, start, torch.stack(history), target, mask, began)
 
 
 def _jitter(step: int, gan: Gan, config: InvertConfig, generator: torch.Generator) -> Float[Tensor, "1 1 d"] | float:
@@ -131,21 +176,31 @@ def _jitter(step: int, gan: Gan, config: InvertConfig, generator: torch.Generato
     return scale * torch.randn(1, 1, gan.info.w_dim, generator=generator, device=generator.device).to(gan.device)
 
 
-def _best_start(
-    white: Whitening, table: StartTable, loss_of: InvertLoss, target: Tensor, mask: Tensor
+def _start(
+    white: Whitening, table: StartTable, loss_of: InvertLoss, target: Tensor, mask: Tensor, start: Start
 ) -> Float[Tensor, "b d"]:
-    """The best of three for every photo: regression, nearest sample, middle of the latents."""
+    """Where the search begins; the best is the one of least loss, for every photo by itself."""
     seen = mask * target + (1 - mask) * table.mean_picture(target.shape[-1])
-    guess = table.guess(seen)
-    candidates = torch.stack([guess, table.nearest(seen), torch.zeros_like(guess)])
+    guess, nearest = table.guess(seen), table.nearest(seen)
+    candidates = {"samples": nearest, "mean": torch.zeros_like(guess)}
+    if start in candidates:
+        return candidates[start]
+    stack = torch.stack([guess, *candidates.values()])
     with torch.no_grad():
-        losses = torch.stack([loss_of(white.to_w(v), None) for v in candidates])
-    return candidates[losses.argmin(dim=0), torch.arange(len(guess), device=guess.device)]
+        losses = torch.stack([loss_of(white.to_w(v), None) for v in stack])
+    return stack[losses.argmin(dim=0), torch.arange(len(guess), device=guess.device)]
 
 
 @torch.no_grad()
 def _result(
-    gan: Gan, white: Whitening, best: Snapshot, losses: Tensor, target: Tensor, mask: Tensor, began: float
+    gan: Gan,
+    white: Whitening,
+    best: Snapshot,
+    start: Tensor,
+    losses: Tensor,
+    target: Tensor,
+    mask: Tensor,
+    began: float,
 ) -> Inversion:
     whitened = best.whitened(gan.info.num_ws)
     w = white.to_w(whitened)
@@ -154,6 +209,7 @@ def _result(
     return Inversion(
         w=w,
         image=image / 2 + 0.5,
+        start=gan.image_from_w(white.to_w(start), precision="fp32").clamp(-1, 1) / 2 + 0.5,
         psnr_db=-10 * torch.log10(error.clamp(min=1e-10)),
         prior=whitened.square().mean(dim=(1, 2)),
         noises=best.noises or None,

@@ -36,6 +36,12 @@ class InvertLoss:
         if config.feature_weight > 0 and gan.discriminator is not None:
             with torch.no_grad():
                 self.wanted = gan.features(target, config.feature_blocks)
+        self.shown = target / 2 + 0.5
+        # A learned distance may know the target's features once and for all.
+        self.compare = getattr(perceptual, "compare", None)
+        if self.compare is not None and config.perceptual_weight > 0:
+            with torch.no_grad():
+                self.known = perceptual.features(self.shown)  # type: ignore[union-attr]
         self.areas = [F.adaptive_avg_pool2d(self.weight, (f.shape[2], f.shape[3])) for f in self.wanted]
 
     def __call__(
@@ -52,7 +58,8 @@ class InvertLoss:
                 relative = masked_mean((a - b).abs(), area) / masked_mean(b.abs(), area).clamp(min=1e-6)
                 loss = loss + self.config.feature_weight / len(self.wanted) * relative
         if self.perceptual is not None and self.config.perceptual_weight > 0:
-            distance = self.perceptual(image / 2 + 0.5, self.target / 2 + 0.5, self.mask)
+            pair = image / 2 + 0.5, self.shown, self.mask
+            distance = self.perceptual(*pair) if self.compare is None else self.compare(*pair, self.known)
             loss = loss + self.config.perceptual_weight * distance
         return loss
 

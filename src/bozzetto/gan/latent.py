@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -49,12 +49,20 @@ def read_latent(path: Path, info: GanInfo) -> Float[Tensor, "l d"]:
     return latent.expand(info.num_ws, -1).contiguous()
 
 
-def save_latent(path: Path, w: Float[Tensor, "l d"], info: GanInfo) -> None:
-    """Write a latent as safetensors, with the generator's name and SHA-256; the file appears whole or not at all."""
+def save_latent(
+    path: Path, w: Float[Tensor, "l d"], info: GanInfo, noises: Sequence[Float[Tensor, "1 1 _ _"]] | None = None
+) -> None:
+    """Write a latent as safetensors, with the generator's name and SHA-256; the file appears whole or not at all.
+
+    noises: maps that belong to it (space w+noise), one a layer, kept as noise0, noise1, ...; `read_latent` leaves them.
+    Raises OutputError.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     metadata = {"generator": info.name, "generator_sha256": info.sha256}
+    tensors = {KEY: w, **{f"noise{i}": noise for i, noise in enumerate(noises or ())}}
     try:
-        save_file({KEY: w.detach().cpu().float().contiguous().clone()}, temporary, metadata)
+        whole = {name: value.detach().cpu().float().contiguous().clone() for name, value in tensors.items()}
+        save_file(whole, temporary, metadata)
         os.replace(temporary, path)
     except (SafetensorError, OSError) as error:
         raise OutputError(f"The latent cannot be written to {path} ({error}).") from None
