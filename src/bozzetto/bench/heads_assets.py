@@ -18,7 +18,7 @@ TURNED_YAWS_DEG = (-30.0, -15.0, 0.0, 15.0, 30.0)
 HEADS = 100
 # Both files together stay under 8 MB. 14 bits of depth round to within 6.2e-6 scene units (a pixel is 1.4e-3 wide);
 # 10 bits of normals to within 0.2 degrees (mean 0.09), 9 to within 0.4 (mean 0.18).
-# WebP leaves 38 dB of the 64 px novel pictures, 36 dB of the 128 px ones and 42 dB of the 128 px photos; the 64 px photos
+# WebP leaves 38 dB of the 64 px novel pictures, 36 dB of the 128 px ones, 42 dB of the 128 px photos; the 64 px photos
 # are exact.
 SQUEEZE_64 = Squeeze(depth_bits=14, normal_bits=10, albedo=92, novel=90)
 SQUEEZE_128 = Squeeze(depth_bits=14, normal_bits=9, image=94, albedo=85, novel=72)
