@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -36,6 +36,7 @@ class Made:
     facts: dict[str, float] = field(default_factory=dict)  # scores of what was found on the way
 
 
+@runtime_checkable
 class Maker(Protocol):
     """Makes one row's shapes. Heads come as a batch of one; the seed is None for rows that no seed changes."""
 

@@ -14,11 +14,27 @@ def truth_of(heads: HeadTruth, index: int = 0) -> Truth:
     return Truth(heads.depth[index], heads.normal[index])
 
 
-def read_truth(path: Path) -> Truth:
-    """The truth of a file that holds a single head. Raises InputError for any other file."""
+def read_head(path: Path) -> HeadTruth:
+    """The head of a file that holds a single one, batch size 1. Raises InputError for any other file."""
     arrays = read_arrays(path)
     if arrays["depth"].ndim == 2:
         arrays = {name: values[None] for name, values in arrays.items()}
     if len(arrays["depth"]) != 1:
         raise InputError(f"{path} holds {len(arrays['depth'])} heads; name the file of a single one.")
-    return truth_of(decode_heads(arrays))
+    return decode_heads(arrays)
+
+
+def is_head_file(path: Path) -> bool:
+    """Whether a file holds rendered heads."""
+    if path.suffix.lower() != ".npz":
+        return False
+    try:
+        read_arrays(path)
+    except InputError:
+        return False
+    return True
+
+
+def read_truth(path: Path) -> Truth:
+    """The truth of a file that holds a single head. Raises InputError for any other file."""
+    return truth_of(read_head(path))

@@ -14,6 +14,7 @@ from bozzetto.errors import BozzettoError
 # Command -> module of this package, whose own COMMANDS holds the function, and what the overview says of it.
 COMMANDS: dict[str, tuple[str, str]] = {
     "reconstruct": ("reconstruct", "photos to result folders: a textured object that can be turned and relit"),
+    "eval": ("evaluate", "score finished results against a known truth"),
     "export": ("export", "draw the pictures, meshes and films of a result again"),
     "invert": ("invert", "find a photo's latent"),
     "gan inspect": ("gan", "say what a generator file holds"),
