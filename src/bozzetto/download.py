@@ -73,18 +73,23 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def fetch(remote: RemoteFile, open_url: Callable[[str], ByteStream] | None = None) -> Path:
+def fetch(
+    remote: RemoteFile,
+    open_url: Callable[[str], ByteStream] | None = None,
+    on_bytes: Callable[[int], None] | None = None,
+) -> Path:
     """Path of the file in the cache, downloaded first if it is not there; its hash is checked at every use.
 
     Args:
         open_url: opens the URL for reading bytes; by default https with verified certificates.
+        on_bytes: hears how many bytes have come so far.
     Raises:
         CheckpointError: no network, too long, or not the published file. Nothing half-written is left behind.
     """
     path = cache_dir() / remote.name
     try:
         if not path.is_file():
-            _download(remote, path, open_url or open_https)
+            _download(remote, path, open_url or open_https, on_bytes)
         found = sha256_of(path)
         _verify(remote, path, found)
         _record(path, found)
@@ -115,7 +120,12 @@ def _require_https(url: str) -> None:
         raise CheckpointError(f"Only https downloads are allowed, and this is not one: {url}.")
 
 
-def _download(remote: RemoteFile, path: Path, open_url: Callable[[str], ByteStream]) -> None:
+def _download(
+    remote: RemoteFile,
+    path: Path,
+    open_url: Callable[[str], ByteStream],
+    on_bytes: Callable[[int], None] | None,
+) -> None:
     """Stream to a temporary name in the cache folder, check the hash, and only then give the file its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary_name = tempfile.mkstemp(prefix=f".{remote.name}.", suffix=".part", dir=path.parent)
@@ -124,7 +134,7 @@ def _download(remote: RemoteFile, path: Path, open_url: Callable[[str], ByteStre
         with os.fdopen(handle, "wb") as target:
             try:
                 with open_url(remote.url) as stream:
-                    _copy(remote, stream, target)
+                    _copy(remote, stream, target, on_bytes)
             except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
                 reason = getattr(error, "reason", None) or error
                 raise CheckpointError(
@@ -137,7 +147,9 @@ def _download(remote: RemoteFile, path: Path, open_url: Callable[[str], ByteStre
         temporary.unlink(missing_ok=True)
 
 
-def _copy(remote: RemoteFile, stream: ByteStream, target: io.BufferedWriter) -> None:
+def _copy(
+    remote: RemoteFile, stream: ByteStream, target: io.BufferedWriter, on_bytes: Callable[[int], None] | None
+) -> None:
     received = 0
     while chunk := stream.read(CHUNK_BYTES):
         received += len(chunk)
@@ -147,6 +159,8 @@ def _copy(remote: RemoteFile, stream: ByteStream, target: io.BufferedWriter) -> 
                 "it is not the published file."
             )
         target.write(chunk)
+        if on_bytes is not None:
+            on_bytes(received)
     expected = getattr(stream, "length", None)  # what http still waits for; None when the server named no length
     if expected:
         raise CheckpointError(f"The download of {remote.name} broke off after {received} bytes; try again.")

@@ -14,6 +14,7 @@ from bozzetto.gan.checkpoint import LoadedGan, is_safetensors, load_safetensors
 from bozzetto.gan.frozen import Precision
 from bozzetto.gan.generator import Gan, GanInfo
 from bozzetto.gan.pickled import CONTENTS, is_pickled, load_pickled
+from bozzetto.gan.registry import download, find_published, recorded_sha256
 
 SNIFF_BYTES = 4096  # what a format gets to see of a file before it decides
 
@@ -85,14 +86,28 @@ def load_gan(name_or_path: str | Path, device: torch.device | str = "cpu", preci
 
 
 def find(name_or_path: str | Path) -> tuple[Path, ZooRow | None]:
-    """The generator's file, and its row where it is a built-in one. Raises CheckpointError where there is no file."""
+    """The generator's file, and its row where it is known by name; a published one is downloaded at first use.
+
+    Raises CheckpointError where there is no file, or a published one cannot be had.
+    """
+    published = find_published(str(name_or_path))
+    if published is not None:
+        path = download(published)
+        sha256 = recorded_sha256(published) or ""
+        return path, ZooRow(published.name, path.name, sha256, published.category, published.licence)
     row = next((row for row in ZOO if row.name == str(name_or_path)), None)
-    path = Path(__file__).parent.parent / "assets" / row.file if row else Path(name_or_path)
+    path = asset(row) if row else Path(name_or_path)
     if not path.is_file():
         raise CheckpointError(
-            f"There is no generator '{name_or_path}': neither a file nor one of {', '.join(r.name for r in ZOO)}."
+            f"There is no generator '{name_or_path}': neither a file nor one of {', '.join(r.name for r in ZOO)} "
+            "nor one that `bozzetto gan list` names."
         )
     return path, row
+
+
+def asset(row: ZooRow) -> Path:
+    """Where a built-in generator's file lies."""
+    return Path(__file__).parent.parent / "assets" / row.file
 
 
 def load_file(path: Path) -> LoadedGan:

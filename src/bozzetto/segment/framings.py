@@ -102,12 +102,16 @@ FRAMINGS: dict[str, Framing] = {
 # below the upper edge, and 0.42 above the mouth.
 PORTRAIT = Framing(FACE, side=4 * 0.42, up=4 * 0.42 / 2 - 0.28 - 0.1 * 0.42)
 PORTRAIT_NAMES = ("ffhq", "celebahq", "celeba-hq", "metfaces")  # parts of generators' names
+UNALIGNED_NAMES = ("lsuncat", "lsundog")  # whole animals, however they were photographed
 UNKNOWN = Framing()
 
 
 def find_framing(category: str, generator: str = "") -> Framing:
     """The framing of a generator's training pictures by its category and name; `UNKNOWN` where there is no row."""
-    if category == "face" and any(part in generator.lower() for part in PORTRAIT_NAMES):
+    name = generator.lower()
+    if any(part in name for part in UNALIGNED_NAMES):
+        return UNKNOWN
+    if category == "face" and any(part in name for part in PORTRAIT_NAMES):
         return PORTRAIT
     return FRAMINGS.get(category, UNKNOWN)
 
