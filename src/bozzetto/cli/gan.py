@@ -14,6 +14,7 @@ import tyro
 
 from bozzetto.cli.parse import parse
 from bozzetto.errors import InputError, OutputError
+from bozzetto.export.files import check_writable
 from bozzetto.export.images import write_png
 from bozzetto.gan.convert import StoredType
 from bozzetto.gan.convert import convert as write_converted
@@ -26,13 +27,24 @@ MAX_SAMPLES = 1024
 
 @dataclass(frozen=True)
 class Inspect:
-    gan: tyro.conf.Positional[str] = "heads"  # a built-in generator's name, or a file
+    gan: tyro.conf.Positional[str] = "heads"  # a generator's name, or a file
+    grid: Path | None = None  # picture of random samples; results/NAME_samples.png if not given
+    n: int | None = None  # samples in it, 0 for no picture; 16, or 4 where they are larger than 128 px
 
 
 def inspect(argv: Sequence[str]) -> int:
-    """Print what is known of a generator as JSON."""
-    args = parse(Inspect, argv, "gan inspect", "Say what a generator file holds.")
-    sys.stdout.write(json.dumps(facts_of(load_gan(args.gan)), indent=2) + "\n")
+    """Print what is known of a generator as JSON, and draw samples."""
+    args = parse(Inspect, argv, "gan inspect", "Say what a generator file holds, and draw samples.")
+    if args.n is not None and not 0 <= args.n <= MAX_SAMPLES:
+        raise InputError(f"--n must be 0 to {MAX_SAMPLES}, not {args.n}.")
+    gan = load_gan(args.gan)
+    facts = facts_of(gan)
+    count = (16 if gan.info.resolution <= 128 else 4) if args.n is None else args.n
+    if count > 0:
+        path = args.grid or Path("results") / f"{gan.info.name}_samples.png"
+        write_png(grid(samples(gan, count)), path)
+        facts["grid"] = str(path)
+    sys.stdout.write(json.dumps(facts, indent=2) + "\n")
     return 0
 
 
@@ -64,13 +76,17 @@ def sample(argv: Sequence[str]) -> int:
     args = parse(Sample, argv, "gan sample", "Pictures that a generator makes.")
     if not 1 <= args.n <= MAX_SAMPLES:
         raise InputError(f"--n must be 1 to {MAX_SAMPLES}, not {args.n}.")
-    gan = load_gan(args.gan, find_device(args.device))
-    z = torch.randn(args.n, gan.info.z_dim, generator=torch.Generator().manual_seed(args.seed)).to(gan.device)
-    with torch.no_grad():
-        rows = [gan.image_from_w(gan.w_from_z(part, args.psi)).cpu() for part in z.split(16)]
-    write_png(grid(torch.cat(rows) / 2 + 0.5), args.out)
+    check_writable(args.out)
+    write_png(grid(samples(load_gan(args.gan, find_device(args.device)), args.n, args.seed, args.psi)), args.out)
     sys.stdout.write(f"{args.out}\n")
     return 0
+
+
+@torch.no_grad()
+def samples(gan: Gan, n: int, seed: int = 0, psi: float = 0.7) -> torch.Tensor:
+    """Pictures [N, 3, S, S] in [0, 1] of random latents."""
+    z = torch.randn(n, gan.info.z_dim, generator=torch.Generator().manual_seed(seed)).to(gan.device)
+    return torch.cat([gan.image_from_w(gan.w_from_z(part, psi)).cpu() for part in z.split(16)]) / 2 + 0.5
 
 
 def grid(images: torch.Tensor) -> torch.Tensor:
