@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from bozzetto.gan import ops
 from bozzetto.gan.discriminator import Discriminator, EqualConv
-from bozzetto.gan.stylegan2 import EqualLinear, StyledConv, Synthesis, ToRgb
+from bozzetto.gan.mapping import EqualLinear
+from bozzetto.gan.stylegan2 import StyledConv, Synthesis, ToRgb
 
 Precision = Literal["fp32", "bf16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -67,7 +68,8 @@ class FrozenStyledConv(_Constants):
 
     Activations travel as a pair (x, scale): the layer's true output is x times scale [b, c]. With f the demodulation
     factor, lrelu(f c + o) = f lrelu(c + o / f), so the factor joins the next layer's style in one multiplication, and
-    bias and noise enter as one product of [1, noise] with two coefficients a channel.
+    bias and noise enter as one product of [1, noise] with two coefficients a channel. A clamp of the true output is one
+    of x at +-clamp / scale, a bound for every channel of every item.
     """
 
     weight: Tensor
@@ -78,7 +80,7 @@ class FrozenStyledConv(_Constants):
 
     def __init__(self, layer: StyledConv, dtype: torch.dtype) -> None:
         super().__init__()
-        self.up = layer.up
+        self.up, self.clamp, self.eps = layer.up, layer.clamp, layer.eps
         self.style = FrozenLinear(layer.style)
         weight = layer.weight * layer.gain
         self.keep("weight_squared", weight.square().sum(dim=(2, 3)).t())
@@ -91,7 +93,7 @@ class FrozenStyledConv(_Constants):
         self, x: Scaled, w: Float[Tensor, "b d"], noise: Float[Tensor, "n 1 h2 w2"] | None
     ) -> tuple[Float[Tensor, "b cout h2 w2"], Float[Tensor, "b cout"]]:
         style = self.style(w)
-        factor = torch.rsqrt(style.square() @ self.weight_squared + ops.DEMODULATION_EPS)
+        factor = torch.rsqrt(style.square() @ self.weight_squared + self.eps)
         y = _scaled(x[0], style if x[1] is None else style * x[1])
         if self.up:
             y = F.conv_transpose2d(y, self.weight, stride=2)
@@ -108,7 +110,11 @@ class FrozenStyledConv(_Constants):
         offset = torch.stack(coefficients, dim=1).to(y.dtype)  # [b, 1 or 2, c]
         pixels = torch.baddbmm(pixels, torch.cat(inputs, dim=2).expand(b, -1, -1), offset)
         pixels = F.leaky_relu(pixels, ops.LRELU_SLOPE, inplace=True)
-        return pixels.view(b, height, width, c).permute(0, 3, 1, 2), factor * ops.LRELU_GAIN
+        scale = factor * ops.LRELU_GAIN
+        if self.clamp is not None:
+            bound = (self.clamp / scale)[:, None].to(y.dtype)
+            pixels = pixels.clamp(-bound, bound)
+        return pixels.view(b, height, width, c).permute(0, 3, 1, 2), scale
 
 
 class FrozenToRgb(_Constants):
@@ -119,6 +125,7 @@ class FrozenToRgb(_Constants):
 
     def __init__(self, layer: ToRgb) -> None:
         super().__init__()
+        self.clamp = layer.clamp
         self.style = FrozenLinear(layer.style)
         self.keep("weight", layer.weight[:, :, 0, 0] * layer.gain)
         self.keep("bias", layer.bias[:, None, None])
@@ -128,7 +135,9 @@ class FrozenToRgb(_Constants):
         scale = self.style(w) if x[1] is None else self.style(w) * x[1]
         matrix = (self.weight * scale[:, None, :]).to(x[0].dtype)  # [b, 3, cin]
         rgb = torch.bmm(x[0].permute(0, 2, 3, 1).flatten(1, 2), matrix.transpose(1, 2))
-        return rgb.to(self.bias.dtype).view(b, height, width, 3).permute(0, 3, 1, 2) + self.bias
+        return ops.clamped(
+            rgb.to(self.bias.dtype).view(b, height, width, 3).permute(0, 3, 1, 2) + self.bias, self.clamp
+        )
 
 
 class FrozenSynthesis(_Constants):
@@ -182,6 +191,7 @@ class FrozenConv(_Constants):
     def __init__(self, layer: EqualConv, dtype: torch.dtype, gain: float = 1.0) -> None:
         super().__init__()
         self.k, self.down, self.activate = layer.k, layer.down, layer.bias is not None
+        self.clamp = None if layer.clamp is None else layer.clamp * gain
         if layer.bias is not None:
             gain *= ops.LRELU_GAIN
             self.keep("bias", (layer.bias * gain).to(dtype))
@@ -200,7 +210,7 @@ class FrozenConv(_Constants):
             x = F.conv2d(F.conv2d(x, self.blur, padding=2, groups=channels), self.weight, self.bias, stride=2)
         else:
             x = F.conv2d(x, self.weight, self.bias, padding=self.k // 2)
-        return F.leaky_relu(x, ops.LRELU_SLOPE, inplace=True) if self.activate else x
+        return ops.clamped(F.leaky_relu(x, ops.LRELU_SLOPE, inplace=True), self.clamp) if self.activate else x
 
 
 class FrozenDiscriminator(_Constants):

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from bozzetto.gan.discriminator import EqualConv
-from bozzetto.gan.stylegan2 import EqualLinear, StyledConv, Synthesis, ToRgb
+from bozzetto.gan.mapping import EqualLinear
+from bozzetto.gan.stylegan2 import StyledConv, Synthesis, ToRgb
 
 
 @torch.no_grad()

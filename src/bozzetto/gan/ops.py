@@ -63,6 +63,7 @@ def modulated_conv(
     *,
     demodulate: bool = True,
     up: bool = False,
+    eps: float = DEMODULATION_EPS,
 ) -> Float[Tensor, "b cout h2 w2"]:
     """Convolution with one weight per item: w'_ijk = s_i w_ijk, over its norm (paper, equations 1 and 3).
 
@@ -73,7 +74,7 @@ def modulated_conv(
     cout, _, k, _ = weight.shape
     modulated = weight[None] * style[:, None, :, None, None]  # [b, cout, cin, k, k]
     if demodulate:
-        norm = torch.rsqrt(modulated.square().sum(dim=(2, 3, 4), keepdim=True) + DEMODULATION_EPS)
+        norm = torch.rsqrt(modulated.square().sum(dim=(2, 3, 4), keepdim=True) + eps)
         modulated = modulated * norm
     grouped = x.reshape(1, b * cin, h, w)
     if not up:
@@ -86,14 +87,23 @@ def modulated_conv(
     return blur(out, (before, 2 * h + 3 - out.shape[2] - before), gain=4.0)
 
 
-def minibatch_stddev(x: Float[Tensor, "b c h w"], group: int) -> Float[Tensor, "b c+1 h w"]:
-    """Append the standard deviation over groups of items as one more channel (Karras et al. 2018, section 3).
+def clamped(x: Tensor, bound: float | None) -> Tensor:
+    """x cut off at +-bound; None: as it is."""
+    return x if bound is None else x.clamp(-bound, bound)
+
+
+def minibatch_stddev(x: Float[Tensor, "b c h w"], group: int, channels: int = 1) -> Float[Tensor, "b _ h w"]:
+    """Append the standard deviation over groups of items as more channels (Karras et al. 2018, section 3).
+
+    channels: how many: each is the mean over its share of the channels of x (0: none are appended).
 
     THIS MIXES ITEMS. The group is the largest divisor of b that is at most `group`, so any batch size works; items
     i, i + b/group, ... form a group. `group=1` appends the constant sqrt(1e-8) and keeps the items independent.
     """
     b, c, h, w = x.shape
+    if channels == 0:
+        return x
     size = max(g for g in range(1, min(group, b) + 1) if b % g == 0)
-    deviation = torch.sqrt(x.view(size, b // size, c, h, w).var(dim=0, correction=0) + 1e-8)
-    mean = deviation.mean(dim=(1, 2, 3)).view(-1, 1, 1, 1).repeat(size, 1, h, w)
+    deviation = torch.sqrt(x.view(size, b // size, channels, c // channels, h, w).var(dim=0, correction=0) + 1e-8)
+    mean = deviation.mean(dim=(2, 3, 4)).view(-1, channels, 1, 1).repeat(size, 1, h, w)
     return torch.cat([x, mean], dim=1)

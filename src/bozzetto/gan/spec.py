@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from bozzetto.errors import CheckpointError
 
 GeneratorArch = Literal["skip", "resnet", "orig"]
 DiscriminatorArch = Literal["resnet", "skip", "orig"]
 MIN_RESOLUTION, MAX_RESOLUTION = 8, 1024
+MAX_CLASSES = 100_000
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,15 @@ class StyleGan2Spec:
     discriminator_arch: DiscriminatorArch = "resnet"
     discriminator_channels: Mapping[int, int] | None = None  # None: the generator's
     mbstd_group: int = 4  # items whose deviation the discriminator looks at together while it is trained
+    mbstd_channels: int = 1  # groups of channels, each with a deviation of its own
+    # What NVIDIA's PyTorch version adds (StyleGAN2-ADA, and the StyleGAN2 that came with StyleGAN3):
+    conv_clamp: float | None = None  # activations and colours of every generator layer are cut off at +- this
+    discriminator_conv_clamp: float | None = None
+    demodulates_stored_weight: bool = False  # before the equalised gain: the epsilon of the norm weighs less
+    num_classes: int = 0  # 0: one kind of picture only
+    cmap_dim: int | None = None  # of the mapped label that the discriminator projects on; None: its channels at 4x4
+    num_cmap_layers: int = 8
+    cmap_lr_multiplier: float = 0.01
 
     def __post_init__(self) -> None:
         log2 = math.log2(self.resolution) if self.resolution > 0 else 0.5
@@ -44,6 +54,20 @@ class StyleGan2Spec:
         for name in ("z_dim", "w_dim", "num_mapping_layers"):
             if not 1 <= getattr(self, name) <= 8192:
                 raise CheckpointError(f"The checkpoint's {name} is {getattr(self, name)}, which cannot be right.")
+        for name, high in (
+            ("mbstd_channels", self.channels_d[4]),
+            ("num_classes", 1_000_000),
+            ("num_cmap_layers", 100),
+        ):
+            if not 0 <= getattr(self, name) <= high:
+                raise CheckpointError(f"The checkpoint's {name} is {getattr(self, name)}, which cannot be right.")
+        for clamp in (self.conv_clamp, self.discriminator_conv_clamp):
+            if clamp is not None and not 0 < clamp < math.inf:
+                raise CheckpointError(f"The checkpoint's conv_clamp is {clamp}, which cannot be right.")
+
+    @property
+    def kind(self) -> str:
+        return "stylegan2"
 
     @property
     def resolutions(self) -> list[int]:
@@ -58,3 +82,18 @@ class StyleGan2Spec:
     @property
     def channels_d(self) -> Mapping[int, int]:
         return self.channels if self.discriminator_channels is None else self.discriminator_channels
+
+    @property
+    def cmap_channels(self) -> int:
+        """Length of the discriminator's output before it is projected on the mapped label; 1 without classes."""
+        if not self.num_classes:
+            return 1
+        return self.channels_d[4] if self.cmap_dim is None else self.cmap_dim
+
+    def describe(self) -> dict[str, Any]:
+        """The architecture in a few plain values, for people."""
+        return {
+            "generator_arch": self.generator_arch,
+            "channels": {str(size): count for size, count in self.channels.items()},
+            "conv_clamp": self.conv_clamp,
+        }

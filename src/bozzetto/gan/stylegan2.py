@@ -1,12 +1,10 @@
-"""StyleGAN2's generator as readable modules (Karras et al., CVPR 2020). Parameters are stored the equalised way:
-drawn from N(0, 1) (see `initialise.py`; a new module's are unset) and multiplied by their gain at use.
+"""StyleGAN2's generator as readable modules (Karras et al., CVPR 2020), with what NVIDIA's PyTorch version added.
 
 The reference: differentiable to any order in inputs and parameters. Frozen use goes through `frozen.py`.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -16,55 +14,29 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bozzetto.gan import ops
+from bozzetto.gan.mapping import EqualLinear, Mapping
+from bozzetto.gan.protocol import GeneratorNet, SynthesisNet
 from bozzetto.gan.spec import StyleGan2Spec
 
 
-class EqualLinear(nn.Module):
-    """y = x (gain W)^T + m b with gain = m / sqrt(inputs); m is the learning-rate multiplier."""
-
-    def __init__(self, inputs: int, outputs: int, lr_multiplier: float = 1.0) -> None:
-        super().__init__()
-        self.lr_multiplier = lr_multiplier
-        self.gain = lr_multiplier / math.sqrt(inputs)
-        self.weight = nn.Parameter(torch.empty(outputs, inputs))
-        self.bias = nn.Parameter(torch.empty(outputs))
-
-    def forward(self, x: Float[Tensor, "*b i"]) -> Float[Tensor, "*b o"]:
-        return F.linear(x, self.weight * self.gain, self.bias * self.lr_multiplier)
-
-
-class Mapping(nn.Module):
-    """f: z -> w, equal linear layers with scaled leaky ReLU after the pixel norm of z."""
-
-    def __init__(self, spec: StyleGan2Spec) -> None:
-        super().__init__()
-        dims = [spec.z_dim] + [spec.w_dim] * spec.num_mapping_layers
-        self.layers = nn.ModuleList(EqualLinear(a, b, spec.mapping_lr_multiplier) for a, b in itertools.pairwise(dims))
-
-    def head(self, z: Float[Tensor, "b z"], k: int) -> Float[Tensor, "b d"]:
-        """Pixel norm and all but the last k layers."""
-        x = ops.pixel_norm(z)
-        for layer in self.layers[: len(self.layers) - k]:
-            x = ops.scaled_leaky_relu(layer(x))
-        return x
-
-    def tail(self, x: Float[Tensor, "b d"], k: int) -> Float[Tensor, "b w"]:
-        """The last k layers."""
-        for layer in self.layers[len(self.layers) - k :]:
-            x = ops.scaled_leaky_relu(layer(x))
-        return x
-
-    def forward(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b w"]:
-        return self.tail(ops.pixel_norm(z), len(self.layers))
-
-
 class StyledConv(nn.Module):
-    """Modulated 3x3 convolution, per-pixel noise, bias, activation."""
+    """Modulated 3x3 convolution, per-pixel noise, bias, activation, cut off at +-clamp."""
 
-    def __init__(self, cin: int, cout: int, w_dim: int, size: int, up: bool) -> None:
+    def __init__(
+        self,
+        cin: int,
+        cout: int,
+        w_dim: int,
+        size: int,
+        up: bool,
+        clamp: float | None = None,
+        demodulates_stored_weight: bool = False,
+    ) -> None:
         super().__init__()
-        self.up = up
+        self.up, self.clamp = up, clamp
         self.gain = 1 / math.sqrt(cin * 9)
+        # w / sqrt(|w|^2 + eps) with w in stored units is the same for gain * w with gain^2 * eps.
+        self.eps = ops.DEMODULATION_EPS * (self.gain**2 if demodulates_stored_weight else 1)
         self.weight = nn.Parameter(torch.empty(cout, cin, 3, 3))
         self.style = EqualLinear(w_dim, cin)
         self.bias = nn.Parameter(torch.empty(cout))
@@ -75,17 +47,18 @@ class StyledConv(nn.Module):
     def forward(
         self, x: Float[Tensor, "b cin h w"], w: Float[Tensor, "b d"], noise: Float[Tensor, "n 1 h2 w2"] | None
     ) -> Float[Tensor, "b cout h2 w2"]:
-        x = ops.modulated_conv(x, self.weight * self.gain, self.style(w), up=self.up)
+        x = ops.modulated_conv(x, self.weight * self.gain, self.style(w), up=self.up, eps=self.eps)
         if noise is not None:
             x = x + self.noise_strength * noise
-        return ops.scaled_leaky_relu(x + self.bias[:, None, None])
+        return ops.clamped(ops.scaled_leaky_relu(x + self.bias[:, None, None]), self.clamp)
 
 
 class ToRgb(nn.Module):
-    """Modulated 1x1 convolution to three channels, without demodulation."""
+    """Modulated 1x1 convolution to three channels, without demodulation; cut off at +-clamp."""
 
-    def __init__(self, cin: int, w_dim: int) -> None:
+    def __init__(self, cin: int, w_dim: int, clamp: float | None = None) -> None:
         super().__init__()
+        self.clamp = clamp
         self.gain = 1 / math.sqrt(cin)
         self.weight = nn.Parameter(torch.empty(3, cin, 1, 1))
         self.style = EqualLinear(w_dim, cin)
@@ -93,10 +66,10 @@ class ToRgb(nn.Module):
 
     def forward(self, x: Float[Tensor, "b cin h w"], w: Float[Tensor, "b d"]) -> Float[Tensor, "b 3 h w"]:
         rgb = ops.modulated_conv(x, self.weight * self.gain, self.style(w), demodulate=False)
-        return rgb + self.bias[:, None, None]
+        return ops.clamped(rgb + self.bias[:, None, None], self.clamp)
 
 
-class Synthesis(nn.Module):
+class Synthesis(SynthesisNet):
     """g: w -> image. Layer 0 works at 4x4, layers 2i-1 and 2i at 4 * 2^i; to_rgb i reads the w of layer 2i+1."""
 
     def __init__(self, spec: StyleGan2Spec) -> None:
@@ -105,17 +78,20 @@ class Synthesis(nn.Module):
         self.num_ws = spec.num_ws
         sizes, channels, w_dim = spec.resolutions, spec.channels, spec.w_dim
         self.const = nn.Parameter(torch.empty(channels[4], 4, 4))
-        self.layers = nn.ModuleList([StyledConv(channels[4], channels[4], w_dim, 4, up=False)])
+
+        def conv(cin: int, cout: int, size: int, up: bool = False) -> StyledConv:
+            return StyledConv(cin, cout, w_dim, size, up, spec.conv_clamp, spec.demodulates_stored_weight)
+
+        self.layers = nn.ModuleList([conv(channels[4], channels[4], 4)])
         self.to_rgb = nn.ModuleDict()
         self.residual = nn.ParameterDict()
         for size in sizes[1:]:
             cin, cout = channels[size // 2], channels[size]
-            self.layers.append(StyledConv(cin, cout, w_dim, size, up=True))
-            self.layers.append(StyledConv(cout, cout, w_dim, size, up=False))
+            self.layers.extend([conv(cin, cout, size, up=True), conv(cout, cout, size)])
             if self.arch == "resnet":
                 self.residual[str(size)] = nn.Parameter(torch.empty(cout, cin, 1, 1))
         for size in sizes if self.arch == "skip" else sizes[-1:]:
-            self.to_rgb[str(size)] = ToRgb(channels[size], w_dim)
+            self.to_rgb[str(size)] = ToRgb(channels[size], w_dim, spec.conv_clamp)
 
     def noises(self) -> list[Float[Tensor, "1 1 _ _"]]:
         """The stored noise of every layer."""
@@ -142,17 +118,24 @@ class Synthesis(nn.Module):
         return rgb
 
 
-class Generator(nn.Module):
+class Generator(GeneratorNet):
     """Mapping and synthesis."""
+
+    spec: StyleGan2Spec
 
     def __init__(self, spec: StyleGan2Spec) -> None:
         super().__init__()
         self.spec = spec
-        self.mapping = Mapping(spec)
+        layers, lr = spec.num_mapping_layers, spec.mapping_lr_multiplier
+        self.mapping = Mapping(spec.z_dim, spec.w_dim, layers, lr, spec.num_classes)
         self.synthesis = Synthesis(spec)
 
     def forward(
-        self, z: Float[Tensor, "b z"], noises: Sequence[Float[Tensor, "n 1 _ _"]] | None
+        self,
+        z: Float[Tensor, "b z"],
+        noises: Sequence[Float[Tensor, "n 1 _ _"]] | None,
+        label: Float[Tensor, "b c"] | None = None,
     ) -> Float[Tensor, "b 3 s s"]:
-        w = self.mapping(z)
+        """label: one-hot, where the network has classes."""
+        w = self.mapping(z, label)
         return self.synthesis(w[:, None].expand(-1, self.spec.num_ws, -1), noises)

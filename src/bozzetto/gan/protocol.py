@@ -1,0 +1,54 @@
+"""What `generator.Gan` asks of a generator, whatever its architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bozzetto.gan.mapping import Mapping
+
+
+class GanSpec(Protocol):
+    """The numbers that a generator is built from. Frozen dataclasses implement it, one a kind of generator."""
+
+    @property
+    def kind(self) -> str: ...  # "stylegan2", "stylegan3-t", "stylegan3-r"
+    @property
+    def resolution(self) -> int: ...  # pixels
+    @property
+    def z_dim(self) -> int: ...
+    @property
+    def w_dim(self) -> int: ...
+    @property
+    def num_ws(self) -> int: ...  # layers that take their own w
+    @property
+    def num_mapping_layers(self) -> int: ...
+    @property
+    def num_classes(self) -> int: ...  # 0: one kind of picture only
+    def describe(self) -> dict[str, Any]:
+        """The architecture in a few plain values, for people."""
+        ...
+
+
+class SynthesisNet(nn.Module):
+    """g: w -> image."""
+
+    def noises(self) -> list[Float[Tensor, "1 1 _ _"]]:
+        """The stored noise of every layer that takes some."""
+        raise NotImplementedError
+
+    def forward(
+        self, w: Float[Tensor, "b l d"], noises: Sequence[Float[Tensor, "n 1 _ _"]] | None
+    ) -> Float[Tensor, "b 3 s s"]:
+        raise NotImplementedError
+
+
+class GeneratorNet(nn.Module):
+    """Mapping and synthesis. A kind of its own also has a row in `generator.FROZEN` and one in `own_format.KINDS`."""
+
+    spec: GanSpec
+    mapping: Mapping
+    synthesis: SynthesisNet
