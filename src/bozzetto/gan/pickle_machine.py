@@ -15,7 +15,7 @@ from typing import Any
 
 from bozzetto.gan.pickle_records import Global, Limits, Stream, Stub, Unfinished, check_graph, hashable, one_line
 
-MAX_STACK = 1_000_000
+MAX_STACK = 100_000
 MAX_NAME = 500  # characters of a module's or class's name
 MAX_INT_BITS = 512
 
@@ -64,7 +64,7 @@ class Machine:
         try:
             for opcode, arg, _ in pickletools.genops(stream):  # type: ignore[arg-type]
                 self.limits.opcodes_left -= 1
-                if self.limits.opcodes_left < 0 or len(self.stack) > MAX_STACK:
+                if self.limits.opcodes_left < 0 or len(self.stack) + len(self.marks) > MAX_STACK:
                     raise self.limits.refusal("is a pickle of more steps than any checkpoint has")
                 self._step(opcode.name, arg)
             value = self._pop()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 from bozzetto.errors import CheckpointError
 
-Stream = IO[bytes] | mmap.mmap  # what a file is read from
+Stream = io.BufferedIOBase | mmap.mmap  # what a file is read from
 
-MAX_OPCODES = 5_000_000  # a training checkpoint of 1024 px has about 50 thousand
+MAX_OPCODES = 400_000  # a training checkpoint of 1024 px has about 50 thousand
 MAX_DEPTH = 100  # of containers in containers; a module of modules needs about 30
-MAX_TREE = 50_000_000  # items, counting a shared one wherever it occurs
+MAX_TREE = 10_000_000  # items, counting a shared one wherever it occurs
 
 
 @dataclass(frozen=True)

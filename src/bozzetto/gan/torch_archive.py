@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+import zlib
 from typing import Any
 
 import torch
@@ -21,6 +22,11 @@ LEGACY_PROTOCOL = 1001
 ZIP_HEAD = b"PK\x03\x04"
 MAX_ENTRIES = 100_000
 MAX_PICKLE_BYTES = 200_000_000  # the pickle inside the zip: names and shapes, without the numbers
+
+_ZIP_ERRORS = (
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, OSError, EOFError),
+    *(ValueError, LookupError, RuntimeError, OverflowError),
+)
 
 
 def rebuilders(nested: bool) -> Rebuilders:
@@ -84,7 +90,7 @@ def read_zip(stream: Stream, size: int, limits: Limits, nested: bool = False) ->
                 return _of_type(storages[key], dtype, count)
 
             return Machine(limits, rebuilders(nested), persistent).run(io.BytesIO(entry("data.pkl")))
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except _ZIP_ERRORS as error:
         raise limits.refusal(f"is damaged or not whole ({one_line(error)})") from None
 
 
