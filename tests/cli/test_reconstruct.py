@@ -228,27 +228,3 @@ def test_steps_are_timed_both_ways(tmp_path: Path, capsys: pytest.CaptureFixture
         assert row["ratio"] == pytest.approx(row["ms_plain"] / row["ms"], rel=0.01)
     assert {"cpu", "cores", "threads"} <= set(found["machine"])
     assert found["versions"]["torch"] == torch.__version__
-
-
-@pytest.mark.slow
-def test_heads_are_scored_and_finished_ones_are_not_done_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "heads.json"
-    few = [*FEW[:-4], "--mask", "truth", "--inversion.steps", "2"]
-    argv = ["bench", "heads", "--n", "1", "--start", "3", "--json", str(out), *few]
-    assert execute(argv) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == str(out)
-    first = json.loads(out.read_text())
-    row = first["rows"][0]
-    assert row["head"] == 3
-    assert row["mask_iou"] == 1.0
-    assert set(row) >= {"constant", "average", "prior", "result"}
-    assert row["constant"]["mad_mesh_deg"] > 20
-    assert first["summary"]["means"]["prior"]["side_x100"] == pytest.approx(row["prior"]["side_x100"])
-    assert execute([*argv, "--n", "2"]) == 0
-    second = json.loads(out.read_text())
-    assert [r["head"] for r in second["rows"]] == [3, 4]
-    assert second["rows"][0] == row
-    assert execute([*argv, "--seed", "9"]) == 5
-    assert "other settings (seed)" in capsys.readouterr().err

@@ -21,7 +21,7 @@ _PAGE, _INK, _SOFT, _RULE, _DOT, _TICK = (
     (70, 170, 157),
 )
 _SCALE = 2  # drawn so much larger, so that it stays sharp
-_LABELS, _PANEL, _GAP, _LINE, _TOP, _BOTTOM = 150, 330, 40, 30, 46, 40
+_LABELS, _PANEL, _GAP, _LINE, _TOP, _BOTTOM = 150.0, 330.0, 40.0, 30.0, 46.0, 40.0
 PANELS = (("side", "SIDE x 100"), ("mad", "MAD, degrees"))
 
 
@@ -35,7 +35,7 @@ def nice_step(limit: float, count: int = 5) -> float:
 def draw_plot(rows: Sequence[Mapping[str, Any]]) -> Image.Image:
     """The picture, RGB."""
     width, height = _LABELS + 2 * _PANEL + 2 * _GAP, _TOP + _LINE * len(rows) + _BOTTOM
-    page = Image.new("RGB", (_SCALE * width, _SCALE * height), _PAGE)
+    page = Image.new("RGB", (round(_SCALE * width), round(_SCALE * height)), _PAGE)
     draw = ImageDraw.Draw(page)
     for i, row in enumerate(rows):
         _text(draw, _LABELS - 12, _TOP + _LINE * (i + 0.5), row["name"], "rm")
@@ -62,7 +62,7 @@ def _panel(draw: ImageDraw.ImageDraw, rows: Sequence[Mapping[str, Any]], name: s
         if mean is None:
             continue
         y = _TOP + _LINE * (i + 0.5)
-        x, low, high = (left + _PANEL * max(v, 0) / limit for v in (mean, mean - sd, mean + sd))
+        x, low, high = (left + _PANEL * max(v, 0.0) / limit for v in (mean, mean - sd, mean + sd))
         draw.line(_scaled(low, y, high, y), fill=_DOT, width=_SCALE * 2)
         draw.ellipse(_scaled(x - 4, y - 4, x + 4, y + 4), fill=_DOT)
         for value in seed_means(row, name):

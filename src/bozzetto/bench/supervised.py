@@ -259,10 +259,10 @@ class Supervised:
             self._trained[seed] = training
         return self._trained[seed]
 
-    @torch.no_grad()
     def make(self, heads: HeadTruth, seed: int | None, folder: Path, progress: Progress) -> Made:
         training = self.trained(seed or 0)
         start = time.perf_counter()
-        depth = predict_depth(training.net, heads.image.to(self.device), self.config.precision)[0].cpu()
+        with torch.no_grad():
+            depth = predict_depth(training.net, heads.image.to(self.device), self.config.precision)[0].cpu()
         seconds = time.perf_counter() - start
         return Made(flat_shape(depth, heads.image[0]), seconds, {"training_seconds": training.seconds})

@@ -79,8 +79,6 @@ def read_depth_file(path: Path) -> DepthFile:
         raise InputError(f"{path} is no depth map; {ADVICE}.")
     found = readers[path.suffix.lower()](path)
     depth = found.depth
-    if depth.ndim != 2 or depth.size == 0:
-        raise InputError(f"{path} holds depth of shape {list(depth.shape)}; [H, W] is needed.")
     known = np.isfinite(depth) & (depth > 0) & (depth < NOTHING)
     if not known.any():
         raise InputError(f"{path} holds no depth: every value is 0, beyond {NOTHING:g} or not a number.")
@@ -149,7 +147,7 @@ def _read_npz(path: Path) -> DepthFile:
     arrays = read_npz(path, ADVICE)
     if "depth" not in arrays:
         raise InputError(f"{path} has no array `depth` (it has {', '.join(sorted(arrays)) or 'none'}); name it so.")
-    depth = _numbers(arrays["depth"], path)
+    depth = _depth(arrays["depth"], path)
     normal = _numbers(arrays["normal"], path) if "normal" in arrays else None
     if normal is not None and normal.shape != (*depth.shape, 3):
         raise InputError(f"{path} holds normals of shape {list(normal.shape)}; {[*depth.shape, 3]} is needed.")
@@ -163,15 +161,23 @@ def _read_npz(path: Path) -> DepthFile:
 
 def _read_npy(path: Path) -> DepthFile:
     try:
-        return DepthFile(_numbers(np.load(path, allow_pickle=False), path))
+        return DepthFile(_depth(np.load(path, allow_pickle=False), path))
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path} cannot be read as a NumPy file; {ADVICE}.") from error
+
+
+def _depth(values: np.ndarray, path: Path) -> np.ndarray:
+    """Depth as [H, W], axes of length 1 dropped."""
+    depth = np.squeeze(_numbers(values, path))
+    if depth.ndim != 2:
+        raise InputError(f"{path} holds depth of shape {list(values.shape)}; [H, W] is needed.")
+    return depth
 
 
 def _numbers(values: np.ndarray, path: Path) -> np.ndarray:
     if values.dtype.kind not in "fui":
         raise InputError(f"{path} holds {values.dtype} instead of numbers; {ADVICE}.")
-    return np.squeeze(values).astype(np.float64)
+    return values.astype(np.float64)
 
 
 def _read_exr(path: Path) -> DepthFile:
