@@ -209,11 +209,11 @@ def find_device(device: str | torch.device) -> torch.device:
     return found
 
 
-def find_gan(gan: str | Path | Gan, device: torch.device, precision: Precision) -> Gan:
-    """A generator by name, path or as it is, on the device. Raises CheckpointError."""
+def find_gan(gan: str | Path | Gan, device: torch.device, precision: Precision, class_index: int | None = None) -> Gan:
+    """A generator by name, path or as it is, on the device. Raises CheckpointError, and InputError about the class."""
     if isinstance(gan, Gan):
         return gan.to(device).with_precision(precision)
-    return load_gan(gan, device, precision)
+    return load_gan(gan, device, precision, class_index)
 
 
 def category_of(category: str | None, info: GanInfo) -> str:

@@ -19,7 +19,7 @@ from bozzetto.export.images import write_png
 from bozzetto.gan.convert import StoredType
 from bozzetto.gan.convert import convert as write_converted
 from bozzetto.gan.generator import Gan
-from bozzetto.gan.zoo import load_gan
+from bozzetto.gan.zoo import load_gan, open_gan
 from bozzetto.inputs import find_device
 
 MAX_SAMPLES = 1024
@@ -30,6 +30,7 @@ class Inspect:
     gan: tyro.conf.Positional[str] = "heads"  # a generator's name, or a file
     grid: Path | None = None  # picture of random samples; results/NAME_samples.png if not given
     n: int | None = None  # samples in it, 0 for no picture; 16, or 4 where they are larger than 128 px
+    gan_class: int | None = None  # what the samples are of, if the generator knows several classes; 0 if not given
 
 
 def inspect(argv: Sequence[str]) -> int:
@@ -37,7 +38,9 @@ def inspect(argv: Sequence[str]) -> int:
     args = parse(Inspect, argv, "gan inspect", "Say what a generator file holds, and draw samples.")
     if args.n is not None and not 0 <= args.n <= MAX_SAMPLES:
         raise InputError(f"--n must be 0 to {MAX_SAMPLES}, not {args.n}.")
-    gan = load_gan(args.gan)
+    gan = open_gan(args.gan, class_index=args.gan_class)
+    if gan.info.num_classes and args.gan_class is None:
+        gan = open_gan(args.gan, class_index=0)
     facts = facts_of(gan)
     count = (16 if gan.info.resolution <= 128 else 4) if args.n is None else args.n
     if count > 0:
@@ -51,12 +54,10 @@ def inspect(argv: Sequence[str]) -> int:
 def facts_of(gan: Gan) -> dict[str, Any]:
     """Everything a generator says of itself."""
     spec = gan.generator.spec
-    facts: dict[str, Any] = asdict(gan.info)
-    facts["generator_arch"] = spec.generator_arch
-    facts["channels"] = {str(size): count for size, count in spec.channels.items()}
+    facts: dict[str, Any] = asdict(gan.info) | spec.describe()
     facts["generator_parameters"] = sum(p.numel() for p in gan.generator.parameters())
     net = gan.discriminator
-    facts["discriminator_arch"] = None if net is None else spec.discriminator_arch
+    facts["discriminator_arch"] = None if net is None else net.spec.discriminator_arch
     facts["discriminator_parameters"] = 0 if net is None else sum(p.numel() for p in net.parameters())
     return facts
 
@@ -68,6 +69,7 @@ class Sample:
     n: int = 36  # pictures
     seed: int = 0
     psi: float = 0.7  # truncation: 1 is none, 0 the mean
+    gan_class: int | None = None  # what to draw, if the generator knows several classes
     device: str = "auto"  # auto, cpu or cuda
 
 
@@ -77,7 +79,8 @@ def sample(argv: Sequence[str]) -> int:
     if not 1 <= args.n <= MAX_SAMPLES:
         raise InputError(f"--n must be 1 to {MAX_SAMPLES}, not {args.n}.")
     check_writable(args.out)
-    write_png(grid(samples(load_gan(args.gan, find_device(args.device)), args.n, args.seed, args.psi)), args.out)
+    gan = load_gan(args.gan, find_device(args.device), class_index=args.gan_class)
+    write_png(grid(samples(gan, args.n, args.seed, args.psi)), args.out)
     sys.stdout.write(f"{args.out}\n")
     return 0
 

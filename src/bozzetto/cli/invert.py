@@ -38,6 +38,7 @@ SHEET_ROWS = 50  # at most
 class Arguments:
     photos: tyro.conf.Positional[tuple[Path, ...]] = ()  # image files, or folders of them
     gan: str = "heads"  # a built-in generator's name, or a file
+    gan_class: int | None = None  # what the photos show, if the generator knows several classes
     mask: str = "auto"  # what counts most: auto, none, alpha, another segmenter's name, or an image file
     crop: str = "auto"  # the square of the photo: auto (finds the object), none (the middle), or x,y,size in pixels
     category: str | None = None  # what the photos show, instead of what the generator's file says
@@ -60,7 +61,7 @@ def invert(argv: Sequence[str]) -> int:
     files, sheet = files_of(photos, args.out, single)
     for path in (*files, sheet):
         check_writable(path)
-    gan = find_gan(args.gan, find_device(args.device), preset.compute.gan_precision)
+    gan = find_gan(args.gan, find_device(args.device), preset.compute.gan_precision, args.gan_class)
 
     def planned(photo: Path) -> Plan:
         return plan(

@@ -33,6 +33,7 @@ RESULTS = Path("results")
 class Arguments:
     photos: tyro.conf.Positional[tuple[Path, ...]] = ()  # image files, or folders of them
     gan: str = "heads"  # a built-in generator's name, or a file
+    gan_class: int | None = None  # what the photos show, if the generator knows several classes
     latent: Path | None = None  # the photo's w (.safetensors, .npy, .pt); found by inversion if not given
     mask: str = "auto"  # auto, none, alpha, another segmenter's name, or an image file that is white on the object
     prior: str | None = None  # shape that the fit starts from, instead of the preset's
@@ -59,7 +60,7 @@ def reconstruct(argv: Sequence[str]) -> int:
     if len(photos) > 1:
         refuse_shared_files(args.mask, {"--latent": args.latent, "--truth": args.truth})
     crop = parse_crop(args.crop)
-    gan = find_gan(args.gan, find_device(args.device), config.compute.gan_precision)
+    gan = find_gan(args.gan, find_device(args.device), config.compute.gan_precision, args.gan_class)
     jobs = list(zip(photos, folders_of(photos, args.out, single), strict=True))
     truth = None if args.truth is None else read_truth(args.truth)
 

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from bozzetto.errors import CheckpointError, InputError
 from bozzetto.gan.discriminator import Discriminator
 from bozzetto.gan.frozen import FrozenDiscriminator, FrozenSynthesis, Precision
-from bozzetto.gan.stylegan2 import Generator
+from bozzetto.gan.protocol import GeneratorNet, SynthesisNet
+from bozzetto.gan.stylegan2 import Synthesis
 
 NoiseMode = Literal["const", "random", "none"]
+
+# What computes a synthesis whose weights stay as they are: a row a kind, which makes the module that is called instead.
+FROZEN: dict[type[SynthesisNet], Callable[[SynthesisNet, Precision], nn.Module]] = {
+    Synthesis: FrozenSynthesis,  # type: ignore[dict-item]
+}
 
 # A network whose weights were drawn after manual_seed(0) has the first z of that stream as rows of its first mapping
 # layer, and makes untypical pictures of them (seen: the first 256 images of "heads" far too bright). So small seeds are
@@ -29,7 +35,7 @@ class GanInfo:
     """What is known of a loaded generator."""
 
     name: str
-    kind: str  # "stylegan2"
+    kind: str  # "stylegan2", "stylegan3-t" or "stylegan3-r"
     resolution: int  # pixels
     z_dim: int
     w_dim: int
@@ -38,17 +44,19 @@ class GanInfo:
     licence: str  # "unknown" where the file does not say
     sha256: str  # of the file; empty for networks that never were one
     category: str  # what it makes pictures of, e.g. "heads"; "unknown" where the file does not say
+    num_classes: int = 0  # kinds of picture that it was taught to tell apart; 0: it was not
+    class_index: int | None = None  # the one that is made
 
 
 class Gan:
-    """A frozen StyleGAN2 pair on one device. No parameter takes a gradient; images and latents do, of any order.
+    """A frozen StyleGAN pair on one device. No parameter takes a gradient; images and latents do, of any order.
 
     Batch items are independent in every method, the discriminator's included (no minibatch deviation).
     """
 
     def __init__(
         self,
-        generator: Generator,
+        generator: GeneratorNet,
         discriminator: Discriminator | None,
         info: GanInfo,
         device: torch.device | str = "cpu",
@@ -63,7 +71,7 @@ class Gan:
         self.discriminator = discriminator
         if discriminator is not None:
             self.discriminator = discriminator.requires_grad_(False).eval().to(self.device)
-        self._synthesis: dict[Precision, FrozenSynthesis] = {}
+        self._synthesis: dict[Precision, nn.Module] = {}
         self._features: dict[Precision, FrozenDiscriminator] = {}
         self._samples: dict[tuple[int, int], Tensor] = {}
 
@@ -88,7 +96,7 @@ class Gan:
         At z = 0 the pixel norm gives 0, so the result is what the biases alone make (Pan's c_h).
         """
         self._check_layers(k)
-        return self.generator.mapping.head(z, k)
+        return self.generator.mapping.head(z, k, self._label(z.shape[0]))
 
     def mapping_tail(self, x: Float[Tensor, "b d"], k: int) -> Float[Tensor, "b w"]:
         """The last k mapping layers: tail(head(z, k), k) is the w of z."""
@@ -100,7 +108,7 @@ class Gan:
 
         The mean is the one that the file stores, where it does (official truncation); otherwise that of samples.
         """
-        w = self.generator.mapping(z)
+        w = self.generator.mapping(z, self._label(z.shape[0]))
         if psi != 1.0:
             mean = self.w_mean() if self.w_avg is None else self.w_avg
             w = mean + psi * (w - mean)
@@ -111,7 +119,7 @@ class Gan:
         if (n, seed) not in self._samples:
             z = torch.randn(n, self.info.z_dim, generator=torch.Generator().manual_seed(seed + _SEED_OFFSET))
             with torch.no_grad():
-                self._samples[n, seed] = self.generator.mapping(z.to(self.device))
+                self._samples[n, seed] = self.generator.mapping(z.to(self.device), self._label(n))
         return self._samples[n, seed]
 
     def w_mean(self, n: int = 4096, seed: int = 0) -> Float[Tensor, " d"]:
@@ -146,11 +154,12 @@ class Gan:
             )
         precision = precision or self.precision
         if precision not in self._synthesis:
-            self._synthesis[precision] = FrozenSynthesis(self.generator.synthesis, precision).to(self.device)
+            synthesis = self.generator.synthesis
+            self._synthesis[precision] = FROZEN[type(synthesis)](synthesis, precision).to(self.device)
         return self._synthesis[precision](w, self._noises(noise, w.shape[0], generator))
 
     def noise_shapes(self) -> list[tuple[int, int]]:
-        """Height and width of the noise map of every layer."""
+        """Height and width of the noise map of every layer; none where the architecture has no noise (StyleGAN3)."""
         return [(n.shape[2], n.shape[3]) for n in self.generator.synthesis.noises()]
 
     def _noises(
@@ -163,9 +172,11 @@ class Gan:
         if noise != "random":
             assert not isinstance(noise, str), noise
             return noise
+        shapes = self.noise_shapes()
+        if not shapes:
+            return None
         if generator is None:
             raise InputError("Random noise needs a torch.Generator to draw from; pass generator=... .")
-        shapes = self.noise_shapes()
         source = generator.device
         return [torch.randn(batch, 1, h, w, generator=generator, device=source).to(self.device) for h, w in shapes]
 
@@ -199,7 +210,8 @@ class Gan:
     ) -> Float[Tensor, "b 1"]:
         """How real the discriminator finds images in [-1, 1]. A group over 1 mixes items, as in training."""
         net = self._discriminator()
-        return net.head(self._frozen_discriminator(precision).features(image, len(net.blocks))[-1], mbstd_group)
+        last = self._frozen_discriminator(precision).features(image, len(net.blocks))[-1]
+        return net.head(last, mbstd_group, self._label(image.shape[0]))
 
     def _discriminator(self) -> Discriminator:
         if self.discriminator is None:
@@ -214,6 +226,24 @@ class Gan:
             self._features[precision] = FrozenDiscriminator(self._discriminator(), precision).to(self.device)
         return self._features[precision]
 
+    def _label(self, batch: int) -> Float[Tensor, "b c"] | None:
+        """The class as one-hot rows; None where there are no classes."""
+        if not self.info.num_classes:
+            return None
+        if self.info.class_index is None:
+            raise InputError(ask_for_class(self.info))
+        label = torch.zeros(batch, self.info.num_classes, device=self.device)
+        label[:, self.info.class_index] = 1
+        return label
+
     def _check_layers(self, k: int) -> None:
         if not 1 <= k <= self.info.num_mapping_layers:
             raise InputError(f"The number of mapping layers must be 1 to {self.info.num_mapping_layers}, not {k}.")
+
+
+def ask_for_class(info: GanInfo) -> str:
+    """What to tell who did not say which class, or one that there is not."""
+    return (
+        f"The generator '{info.name}' makes pictures of {info.num_classes} classes; say which with --gan-class "
+        f"(in Python, load_gan(..., class_index=...)), 0 to {info.num_classes - 1}."
+    )

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 
 from bozzetto.download import sha256_of
-from bozzetto.errors import CheckpointError
+from bozzetto.errors import CheckpointError, InputError
 from bozzetto.gan.checkpoint import LoadedGan, is_safetensors, load_safetensors
 from bozzetto.gan.frozen import Precision
-from bozzetto.gan.generator import Gan, GanInfo
+from bozzetto.gan.generator import Gan, GanInfo, ask_for_class
 from bozzetto.gan.pickled import CONTENTS, is_pickled, load_pickled
 from bozzetto.gan.registry import download, find_published, recorded_sha256
 
@@ -57,11 +57,31 @@ FORMATS: tuple[Format, ...] = (
 )
 
 
-def load_gan(name_or_path: str | Path, device: torch.device | str = "cpu", precision: Precision = "fp32") -> Gan:
+def load_gan(
+    name_or_path: str | Path,
+    device: torch.device | str = "cpu",
+    precision: Precision = "fp32",
+    class_index: int | None = None,
+) -> Gan:
     """A frozen GAN from the zoo's names or from a file, known by its content and not by its ending.
 
-    Raises CheckpointError, one sentence, for anything that is not there, not whole, not safe or not understood.
+    class_index: which class to make pictures of, where the generator knows several.
+    Raises CheckpointError, one sentence, for anything that is not there, not whole, not safe or not understood;
+    InputError where a class is needed and not given, or given and not needed.
     """
+    gan = open_gan(name_or_path, device, precision, class_index)
+    if gan.info.num_classes and class_index is None:
+        raise InputError(ask_for_class(gan.info))
+    return gan
+
+
+def open_gan(
+    name_or_path: str | Path,
+    device: torch.device | str = "cpu",
+    precision: Precision = "fp32",
+    class_index: int | None = None,
+) -> Gan:
+    """`load_gan` that does not insist on a class: the generator can be looked at, and asks when it is to be used."""
     path, row = find(name_or_path)
     sha256 = _sha256(path)
     if row is not None and sha256 != row.sha256:
@@ -70,9 +90,10 @@ def load_gan(name_or_path: str | Path, device: torch.device | str = "cpu", preci
         )
     loaded = load_file(path)
     facts, spec = loaded.facts, loaded.generator.spec
+    suffix = "" if class_index is None else f"_class{class_index}"  # results keep the name
     info = GanInfo(
-        name=row.name if row else facts.get("name", path.stem),
-        kind="stylegan2",
+        name=(row.name if row else facts.get("name", path.stem)) + suffix,
+        kind=spec.kind,
         resolution=spec.resolution,
         z_dim=spec.z_dim,
         w_dim=spec.w_dim,
@@ -81,7 +102,13 @@ def load_gan(name_or_path: str | Path, device: torch.device | str = "cpu", preci
         licence=row.licence if row else facts.get("licence", "unknown"),
         sha256=sha256,
         category=row.category if row else facts.get("category", "unknown"),
+        num_classes=spec.num_classes,
+        class_index=class_index,
     )
+    if class_index is not None and not spec.num_classes:
+        raise InputError(f"The generator '{info.name}' knows no classes; leave the class out.")
+    if class_index is not None and not 0 <= class_index < spec.num_classes:
+        raise InputError(ask_for_class(info))
     return Gan(loaded.generator, loaded.discriminator, info, device, precision, loaded.w_avg)
 
 
