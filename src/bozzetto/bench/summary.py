@@ -68,7 +68,7 @@ def summarise_row(row: Row, units: Sequence[Unit], size: int) -> dict[str, Any]:
     """
     heads, seeds = sorted({u.head for u in units}), sorted({u.seed for u in units if u.seed is not None})
     table = {(u.head, u.seed): {**u.scores, **aligned} for u, aligned in zip(units, view_scores(units), strict=True)}
-    tried = seeds or [None]
+    tried: list[int | None] = [*seeds] or [None]
     out: dict[str, Any] = {"name": row.name, "what": row.what, "n": len(heads), "size": size, "seeds": seeds}
     for score in SCORES:
         values = [[table[h, s].get(score.source, math.nan) for s in tried] for h in heads]
