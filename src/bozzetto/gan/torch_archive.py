@@ -41,7 +41,7 @@ def read_stream(stream: Stream, size: int, limits: Limits, nested: bool = False)
         return read_zip(stream, size, limits, nested)
     stream.seek(0)
     value = Machine(limits, rebuilders(nested)).run(stream)
-    if value == LEGACY_MAGIC and type(value) is int:
+    if type(value) is int and value == LEGACY_MAGIC:
         value = _read_legacy(stream, size, limits, nested)
     if stream.read(1):
         raise limits.refusal("goes on after its end")

@@ -77,10 +77,9 @@ def test_a_deep_key_that_crashes_the_interpreter_is_refused() -> None:
         return PROTO4 + b"}N" + b"\x85" * depth + b"Ns."
 
     program = "import pickle, sys; pickle.load(sys.stdin.buffer)"
-    usual = subprocess.run([sys.executable, "-c", program], input=key(2_000_000), capture_output=True)
+    usual = subprocess.run([sys.executable, "-c", program], input=key(1_000_000), capture_output=True)
     assert usual.returncode < 0, "the interpreter did not crash"
     refused(key(50_000), "key")
-    refused(key(2_000_000), "steps")
 
 
 @pytest.mark.parametrize("container", [b"]h\0a", b"}K\1h\0s", b"]h\0\x85a"])
