@@ -18,7 +18,6 @@ from torch import Tensor
 from bozzetto.crop import Square, check_square, cut, middle_square
 from bozzetto.errors import BozzettoError
 from bozzetto.photo import Upright, cut_photo
-from bozzetto.segment.alpha import meaningful
 from bozzetto.segment.border import MOST_RAGGED, find_anywhere, raggedness
 from bozzetto.segment.framings import UNKNOWN, Framing
 from bozzetto.segment.outline import Fit, box_of, fit_framing
@@ -95,7 +94,7 @@ def find_square(
     """The square that frames the object; None where nobody finds one."""
     scale = LOOK_PX / max(photo.size)
     for name, known in (("mask", mask), ("alpha", photo.alpha)):
-        if known is not None and meaningful((outline := _plane(known, photo, scale))[None]):
+        if known is not None and _usable(outline := _plane(known, photo, scale)):
             fit = fit_framing(outline, framing)
             return None if fit is None else Found(_square(fit, outline, framing, scale, photo), name, 1.0)
     for look in looks:
@@ -162,14 +161,16 @@ def _mask_in(photo: Upright, window: Square, look: Look) -> tuple[Float[Tensor, 
         return None, ""
     known, name = _known(photo, window), masked.segmenter
     outline = masked.mask[0, 0] * known
-    if not _usable(outline) and "border" in name:
+    if not _usable(outline, known) and "border" in name:
         body = find_anywhere(image)
         outline = body[0, 0].float() * known * (raggedness(body) <= MOST_RAGGED)
-    return (outline, name) if _usable(outline) else (None, name)
+    return (outline, name) if _usable(outline, known) else (None, name)
 
 
-def _usable(outline: Float[Tensor, "n n"]) -> bool:
-    share = float((outline >= OBJECT_LEVEL).float().mean())
+def _usable(outline: Float[Tensor, "h w"], known: Float[Tensor, "h w"] | None = None) -> bool:
+    """Whether a mask has something in it, and something beside it, where the photo is known."""
+    area = outline.numel() if known is None else float(known.sum())
+    share = float((outline >= OBJECT_LEVEL).sum()) / max(1.0, area)
     return LEAST_SHARE <= share <= MOST_SHARE
 
 
