@@ -199,6 +199,13 @@ def test_every_architecture_and_channel_table_comes_back(tmp_path: Path, generat
         assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
 
 
+@pytest.mark.parametrize("more", [{"conv_clamp": 256.0}, {"num_classes": 3}, {"mbstd_channels": 2}])
+def test_what_the_names_cannot_say_is_not_written(tmp_path: Path, more: dict[str, float]) -> None:
+    with pytest.raises(OutputError, match="cannot say"):
+        save_safetensors(tmp_path / "x", *tiny_networks(replace(tiny_spec(), **more)), {})  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_value_too_large_for_float16_is_kept(tmp_path: Path) -> None:
     g, _ = tiny_networks(tiny_spec())
     g.mapping.layers[0].weight.data[0, 0] = 1e6

@@ -94,6 +94,9 @@ def save_safetensors(
     if discriminator is not None:
         d_spec = discriminator.spec
         spec = replace(spec, discriminator_arch=d_spec.discriminator_arch, discriminator_channels=d_spec.channels_d)
+    metadata = _metadata_of(spec)
+    if not _says_all_of(metadata, spec, path):
+        raise OutputError("This generator has layers or settings that the rosinality names cannot say.")
     tensors = {f"g_ema.{k}": v for k, v in names.from_ours(generator.state_dict(), names.generator_rows(spec)).items()}
     if discriminator is not None:
         rows = names.discriminator_rows(spec)
@@ -101,7 +104,7 @@ def save_safetensors(
     tensors = {k: _stored(v, dtype) for k, v in tensors.items()}
     if w_avg is not None:
         tensors["w_avg"] = _stored(w_avg, torch.float32)
-    write_safetensors(path, tensors, dict(facts) | _metadata_of(spec))
+    write_safetensors(path, tensors, dict(facts) | metadata)
 
 
 def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -154,6 +157,14 @@ def _metadata_of(spec: StyleGan2Spec) -> dict[str, str]:
         "generator_arch": spec.generator_arch,
         "discriminator_arch": spec.discriminator_arch,
     }
+
+
+def _says_all_of(metadata: Mapping[str, str], spec: StyleGan2Spec, path: Path) -> bool:
+    """Whether the same networks come back; what only matters in training is not stored."""
+    back = _spec_from(metadata, path)
+    return back == replace(
+        spec, mbstd_group=back.mbstd_group, discriminator_channels=back.discriminator_channels
+    ) and dict(back.channels_d) == dict(spec.channels_d)
 
 
 def _table(channels: Mapping[int, int]) -> str:
