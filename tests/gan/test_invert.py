@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bozzetto.errors import FitError, InputError
 from bozzetto.gan import Gan
-from bozzetto.gan.invert import InvertConfig, invert
+from bozzetto.gan.invert import InvertConfig, check_inversion, invert
 from bozzetto.gan.invert_loss import InvertLoss, masked_mean
 from bozzetto.gan.invert_state import InvertState, Plateau
 from bozzetto.gan.start import start_table
@@ -200,3 +200,88 @@ def test_wrong_images_and_runaway_numbers_are_told(gan: Gan) -> None:
             invert(torch.zeros(shape), gan, QUICK, seeded())
     with pytest.raises(FitError):
         invert(torch.full((1, 3, 16, 16), float("nan")), gan, QUICK, seeded())
+
+
+def test_the_start_is_what_the_settings_say(heads: Gan) -> None:
+    images = samples(heads, 2)
+    started = {}
+    for start in ("mean", "samples", "best"):
+        config = replace(QUICK, start=start, steps=1, start_samples=96)
+        started[start] = invert(images, heads, config, seeded()).start
+    middle = whitening(heads).to_w(torch.zeros(1, heads.info.w_dim))
+    with torch.no_grad():
+        mean = (heads.image_from_w(middle) / 2 + 0.5).clamp(0, 1)
+    torch.testing.assert_close(started["mean"], mean.expand(2, -1, -1, -1))
+    error = {name: (start - images).square().mean(dim=(1, 2, 3)) for name, start in started.items()}
+    assert (error["best"] < error["mean"]).all()
+    assert (error["best"] <= error["samples"] * 1.2).all()
+    assert (error["samples"] < error["mean"]).all()
+
+
+def test_an_item_of_a_batch_is_that_photo_s_part(gan: Gan) -> None:
+    whole = invert(samples(gan, 3), gan, replace(QUICK, steps=4, space="w+noise"), seeded())
+    item = whole.item(1)
+    for name in ("w", "image", "start", "psnr_db", "prior"):
+        assert torch.equal(getattr(item, name), getattr(whole, name)[1:2])
+    assert whole.noises is not None
+    assert item.noises is not None
+    assert all(torch.equal(a, b[1:2]) for a, b in zip(item.noises, whole.noises, strict=True))
+    assert torch.equal(item.losses[:, 0], whole.losses[:, 1])
+    assert item.seconds == pytest.approx(whole.seconds / 3)
+
+
+def test_a_distance_that_knows_its_target_is_asked_once_for_it(gan: Gan) -> None:
+    class Squares:
+        name = "squares"
+        asked = 0
+
+        def features(self, images: Tensor) -> list[Tensor]:
+            self.asked += 1
+            return [images]
+
+        def compare(self, predicted: Tensor, target: Tensor, mask: Tensor, wanted: list[Tensor]) -> Tensor:
+            return masked_mean((predicted - wanted[0]).square(), mask)
+
+        def __call__(self, predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+            return masked_mean((predicted - target).square(), mask)
+
+    known, images = Squares(), samples(gan, 2)
+    config = replace(QUICK, steps=5, feature_weight=0.0)
+    found = invert(images, gan, config, seeded(), perceptual=known)
+    assert known.asked == 1
+    plain = invert(images, gan, config, seeded(), perceptual=lambda a, b, m: masked_mean((a - b).square(), m))
+    torch.testing.assert_close(found.losses, plain.losses)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"space": "w-"}, r"space cannot be 'w-'; choose w, w\+, w\+noise"),
+        ({"start": "end"}, "choose best, samples, mean"),
+        ({"perceptual": "eyes"}, "choose discriminator"),
+        ({"steps": 0}, "steps cannot be 0; give a number from 1"),
+        ({"steps": 2.5}, "steps cannot be 2.5; give a whole number"),
+        ({"learning_rate": 0.0}, "above 0"),
+        ({"learning_rate": float("inf")}, "learning_rate cannot be inf"),
+        ({"image_weight": -0.1}, "from 0"),
+        ({"prior_weight": "much"}, "give a number"),
+        ({"beta2": 1.0}, "from 0 to 1"),
+        ({"warm_up": 1.5}, "from 0 to 1"),
+        ({"plateau_fraction": 1.0}, "from 0 to 1"),
+        ({"start_samples": 1}, "from 2"),
+        ({"image_weight": 0.0, "feature_weight": 0.0, "perceptual_weight": 0.0}, "compares nothing"),
+    ],
+)
+def test_settings_that_cannot_be_worked_with_are_one_sentence(changes: dict, words: str, gan: Gan) -> None:
+    config = replace(QUICK)
+    for name, value in changes.items():
+        object.__setattr__(config, name, value)  # the tests' own type checks would refuse some of these
+    with pytest.raises(InputError, match=words) as caught:
+        invert(samples(gan, 1), gan, config, seeded())
+    assert str(caught.value).endswith(".")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_default_settings_pass_and_so_do_the_bounds() -> None:
+    check_inversion(InvertConfig())
+    check_inversion(InvertConfig(start_samples=2, steps=1, warm_up=1.0, beta1=0.0, plateau_steps=0, perturbation=0.0))
