@@ -17,6 +17,7 @@ import pytest
 
 import bozzetto
 from bozzetto.cli.bench import Heads
+from bozzetto.cli.invert import SHEET
 from bozzetto.cli.main import COMMANDS, execute
 from bozzetto.config import FitConfig, PerceptualName
 from bozzetto.export.formats import FORMATS
@@ -88,7 +89,7 @@ def written(path: str) -> bool:
     """Whether the program itself makes a file of this name, or the path is that of a result."""
     name = path.rpartition("/")[2]
     in_results = path.startswith("results/") and name.rpartition(".")[2] not in set(SUFFIXES) - {"json"}
-    return name in OUR_NAMES | unfinished.OUR_NAMES or in_results
+    return name in OUR_NAMES | unfinished.OUR_NAMES | {SHEET} or name.startswith("NAME_") or in_results
 
 
 @every_page
