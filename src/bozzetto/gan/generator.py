@@ -16,12 +16,14 @@ from bozzetto.gan.discriminator import Discriminator
 from bozzetto.gan.frozen import FrozenDiscriminator, FrozenSynthesis, Precision
 from bozzetto.gan.protocol import GeneratorNet, SynthesisNet
 from bozzetto.gan.stylegan2 import Synthesis
+from bozzetto.gan.stylegan3 import FrozenSynthesis3, Synthesis3
 
 NoiseMode = Literal["const", "random", "none"]
 
 # What computes a synthesis whose weights stay as they are: a row a kind, which makes the module that is called instead.
 FROZEN: dict[type[SynthesisNet], Callable[[SynthesisNet, Precision], nn.Module]] = {
     Synthesis: FrozenSynthesis,  # type: ignore[dict-item]
+    Synthesis3: FrozenSynthesis3,  # type: ignore[dict-item]
 }
 
 # A network whose weights were drawn after manual_seed(0) has the first z of that stream as rows of its first mapping
