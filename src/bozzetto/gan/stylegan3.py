@@ -77,12 +77,12 @@ class FilteredConv(nn.Module):
         self.weight = nn.Parameter(torch.empty(spec.out_channels, spec.in_channels, spec.kernel, spec.kernel))
         self.bias = nn.Parameter(torch.empty(spec.out_channels))
         self.register_buffer("magnitude_ema", torch.ones(()))  # running mean square of the input, from training
-        up = down = None
+        up, down, rate = None, None, float(spec.rate)
         if spec.up_taps > 1:
-            up = lowpass(spec.up_taps, spec.in_cutoff, 2 * spec.in_half_width, spec.rate)
+            up = lowpass(spec.up_taps, spec.in_cutoff, 2 * spec.in_half_width, rate)
         if spec.down_taps > 1:
             design = radial_lowpass if spec.radial else lowpass
-            down = design(spec.down_taps, spec.out_cutoff, 2 * spec.out_half_width, spec.rate)
+            down = design(spec.down_taps, spec.out_cutoff, 2 * spec.out_half_width, rate)
         self.register_buffer("up_filter", up)
         self.register_buffer("down_filter", down)
 
