@@ -19,16 +19,20 @@ OUTLINED = [name for name, framing in FRAMINGS.items() if framing.outline]
 
 
 def pasted(framing: Framing, width: int, height: int, left: int, top: int, side: int) -> Tensor:
-    """A mask with the framing's own outline in a square of it, sharp, and nothing elsewhere."""
+    """A mask with the framing's own outline in a square of it, sharp, a crown on it if it has one, and no more."""
     mean = framing.mean_mask()[None, None]
     sharp = F.interpolate(mean, size=(side, side), mode="bilinear", align_corners=False)[0, 0] > 0.5
     mask = torch.zeros(height, width)
     mask[top : top + side, left : left + side] = sharp.float()
+    if framing.crown > 0:
+        rows, columns = torch.arange(float(height))[:, None], torch.arange(float(width))[None]
+        x, y = (columns - left - side / 2) / (0.45 * side), (top - rows) / (framing.crown * side)
+        mask[(x**2 + y**2 <= 1) & (y > 0)] = 1
     return mask
 
 
 @pytest.mark.parametrize("name", OUTLINED)
-@pytest.mark.parametrize(("width", "height", "left", "top", "side"), [(200, 120, 90, 20, 80), (90, 220, 10, 130, 70)])
+@pytest.mark.parametrize(("width", "height", "left", "top", "side"), [(200, 120, 90, 35, 80), (90, 220, 10, 130, 70)])
 def test_an_outline_is_found_where_it_was_put(
     name: str, width: int, height: int, left: int, top: int, side: int
 ) -> None:
@@ -58,14 +62,21 @@ def test_a_mirrored_mask_has_the_mirrored_square() -> None:
     assert there.left == pytest.approx(160 - here.left - here.side, abs=3)
 
 
-def test_a_body_below_the_head_does_not_move_the_square() -> None:
-    mask = pasted(FRAMINGS["face"], 160, 240, 48, 30, 64)
-    alone = fit_framing(mask, FRAMINGS["face"])
-    mask[100:, 30:130] = 1
-    standing = fit_framing(mask, FRAMINGS["face"])
-    assert alone is not None
-    assert standing is not None
-    assert standing[:3] == pytest.approx(alone[:3], abs=0.25 * 64)
+@pytest.mark.parametrize("x", [80, 120])
+@pytest.mark.parametrize("height", [70, 110])
+def test_of_a_person_the_face_is_found(height: int, x: int) -> None:
+    """A head (an ellipse, eyes halfway up), a neck, and shoulders down to the edge."""
+    rows, columns = torch.arange(300.0)[:, None], torch.arange(200.0)[None]
+    top, width = 30, 0.75 * height
+    middle = top + height / 2
+    head = ((columns - x) / (width / 2)) ** 2 + ((rows - middle) / (height / 2)) ** 2 <= 1
+    neck = ((columns - x).abs() < width / 4) & (rows > middle) & (rows < top + 1.3 * height)
+    body = ((columns - x).abs() < 1.1 * width) & (rows >= top + 1.25 * height)
+    fit = fit_framing((head | neck | body).float(), FRAMINGS["face"])
+    assert fit is not None
+    assert fit.left + fit.side / 2 == pytest.approx(x, abs=0.08 * height)
+    assert fit.top + 0.28 * fit.side == pytest.approx(middle, abs=0.15 * height)  # the eyes
+    assert fit.side == pytest.approx(height / 2 / 0.69, rel=0.2)  # the chin is 0.69 below them
 
 
 def test_what_is_not_known_does_not_count() -> None:

@@ -22,6 +22,7 @@ class Framing:
     """Where the object is in training pictures: by its outline, or, without one, by its box and a margin."""
 
     outline: tuple[str, ...] = ()
+    crown: float = 0.0  # height of the round top that the pictures cut off, in sides of the square the outline fits
     side: float = 1.0  # of the picture, in sides of the square that the outline fits
     up: float = 0.0  # how far the picture begins above that square, in sides of it
     margin: float = 0.1  # around the object's box on each side, of its longer side; where there is no outline
@@ -92,7 +93,7 @@ CAT = (
 FRAMINGS: dict[str, Framing] = {
     "heads": Framing(HEADS),
     "synface": Framing(HEADS),
-    "face": Framing(FACE),
+    "face": Framing(FACE, crown=0.4),  # eyes are halfway up a head, and the chin is 0.69 below them
     "cat": Framing(CAT),
     "dog": Framing(CAT),  # aligned by the same people in the same way; not measured
     "car": Framing(margin=0.03, letterbox=True),
@@ -100,7 +101,7 @@ FRAMINGS: dict[str, Framing] = {
 # FFHQ and what is aligned as it is (Karras et al., CVPR 2019): the picture is four times as wide as the eyes are apart
 # and its middle lies a tenth of the way from the eyes to the mouth. In the faces above, the eyes are 0.42 apart, 0.28
 # below the upper edge, and 0.42 above the mouth.
-PORTRAIT = Framing(FACE, side=4 * 0.42, up=4 * 0.42 / 2 - 0.28 - 0.1 * 0.42)
+PORTRAIT = Framing(FACE, crown=0.4, side=4 * 0.42, up=4 * 0.42 / 2 - 0.28 - 0.1 * 0.42)
 PORTRAIT_NAMES = ("ffhq", "celebahq", "celeba-hq", "metfaces")  # parts of generators' names
 UNALIGNED_NAMES = ("lsuncat", "lsundog")  # whole animals, however they were photographed
 UNKNOWN = Framing()

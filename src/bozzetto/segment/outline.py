@@ -1,8 +1,9 @@
 """Finding the square of a photo in which the object lies as it does in a generator's training pictures.
 
 The mask of the whole photo is compared with the training pictures' mean mask at every place and in every size, squared
-difference a cell. A margin around the mean mask counts too, since there the object has ended: above it and on both
-sides of its upper part. What is below may be a body, and is not looked at; nor is what lies outside the photo.
+difference a cell. A margin around the mean mask counts too, since there the object has ended: above it (over a round
+crown, where the pictures cut one off) and on both sides of its upper part. What is below may be a body, and is not
+looked at; nor is what lies outside the photo.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from torch import Tensor
 from bozzetto.segment.framings import CELLS, Framing
 from bozzetto.segment.segmenter import OBJECT_LEVEL
 
-RING = 0.5  # width of the margin, in sides of the square
-GAP = 2 / 16  # of it that is not looked at: training pictures cut the object off, by as much as this
+RING = 0.75  # width of the margin, in sides of the square
+GAP = 0.125  # of it that is not looked at on the sides: training pictures cut the object off, by as much as this
 UPPER = 0.6  # of the square's height, beside which the object has ended
 RING_WEIGHT = 0.5  # of the margin's cells, those of the square weigh 1
 OUTSIDE_WEIGHT = 0.3  # on the share of the square that lies outside the photo
 LEAST_INSIDE = 0.6  # of the square
+HIGHEST = 0.25  # how far below the object's top, and a crown, the square may begin, in its sides: no trunk is a face
 # A small square finds something that fits anywhere, as an ear is shaped like a head: of two that fit alike the larger
 # is right. On training pictures and their masks pasted into larger ones, 0.02 is too little and 0.04 to 0.06 will do.
 SIZE_WEIGHT = 0.05  # a factor e in size
@@ -88,11 +90,25 @@ def _kernels(framing: Framing, cells: int) -> tuple[Tensor, Tensor, int]:
     ring, gap, upper = round(RING * cells), round(GAP * cells), round(UPPER * cells)
     expected = F.pad(expected[0, 0], (ring,) * 4)
     weight = torch.zeros_like(expected)
-    weight[: ring - gap, gap:-gap] = RING_WEIGHT
+    if framing.crown == 0:
+        weight[: ring - gap, gap:-gap] = RING_WEIGHT
+    else:
+        weight[:ring, gap:-gap] = RING_WEIGHT
+        expected = torch.maximum(expected, _crown(framing, cells, ring, expected))
     weight[: ring + upper, : ring - gap] = RING_WEIGHT
     weight[: ring + upper, ring + cells + gap :] = RING_WEIGHT
     weight[ring : ring + cells, ring : ring + cells] = 1
     return expected, weight, ring
+
+
+def _crown(framing: Framing, cells: int, ring: int, expected: Float[Tensor, "k k"]) -> Float[Tensor, "k k"]:
+    """The half ellipse above the square that stands on its first row; as likely object as that row."""
+    row = expected[ring]
+    half = float((row > 0.5).sum()) / 2
+    ticks = torch.arange(len(expected)) + 0.5
+    x, y = (ticks - len(expected) / 2) / half, (ring - ticks) / (framing.crown * cells)
+    inside = (x[None] ** 2 + y[:, None] ** 2 <= 1) & (y[:, None] > 0)
+    return inside * row.max()
 
 
 def _best(mask: Tensor, known: Tensor, framing: Framing, sizes: list[float], cells: int) -> Fit:
@@ -116,6 +132,10 @@ def _best(mask: Tensor, known: Tensor, framing: Framing, sizes: list[float], cel
         cost = misfit / _slide(seen, weight).clamp(min=1)
         covered = _slide(seen, square)
         cost = (cost + OUTSIDE_WEIGHT * (1 - covered)).masked_fill(covered < LEAST_INSIDE, math.inf)
+        if framing.crown > 0:
+            highest = (box_of(mask)[1] / height * rows + HIGHEST * cells) + framing.crown * cells
+            lower = torch.arange(cost.shape[0]) + ring - pad > highest
+            cost = cost.masked_fill(lower[:, None], math.inf)
         row, column = divmod(int(cost.argmin()), cost.shape[1])
         price = float(cost[row, column]) - SIZE_WEIGHT * math.log(side / max(height, width))
         left, top = (column + ring - pad) * width / columns, (row + ring - pad) * height / rows
