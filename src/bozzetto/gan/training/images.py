@@ -1,0 +1,86 @@
+"""The pictures a generator is trained on: a folder or a tar, decoded once, kept in memory as bytes."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from bozzetto.errors import InputError
+from bozzetto.photo import SUFFIXES
+
+MIN_IMAGES = 64  # fewer cannot teach a generator anything
+MAX_SOURCE_PIXELS = 64_000_000  # of one picture; more is refused before it is decoded
+
+
+def load_images(
+    source: Path,
+    size: int,
+    limit: int | None = None,
+    on_image: Callable[[int], None] | None = None,
+    on_bad: Callable[[str], None] | None = None,
+) -> UInt8[Tensor, "n 3 s s"]:
+    """All pictures of a folder (and its folders) or tar, in the order of their names, the middle square resized.
+
+    Pictures that cannot be read are left out, one call of `on_bad` with a sentence each.
+
+    Raises:
+        InputError: the source cannot be read, or has fewer than MIN_IMAGES pictures.
+    """
+    out: list[np.ndarray] = []
+    for name, data in _files(source):
+        if limit is not None and len(out) >= limit:
+            break
+        try:
+            out.append(_decode(data(), size))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            if on_bad is not None:
+                on_bad(f"{name} is left out: it cannot be read as a picture ({error}).")
+            continue
+        if on_image is not None:
+            on_image(len(out))
+    if len(out) < MIN_IMAGES:
+        raise InputError(f"{source} holds {len(out)} pictures, and a generator needs at least {MIN_IMAGES}.")
+    return torch.from_numpy(np.stack(out)).permute(0, 3, 1, 2).contiguous()
+
+
+def _files(source: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    if source.is_dir():
+        for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
+            yield str(path), path.read_bytes
+        return
+    try:
+        with tarfile.open(source, "r:*") as tar:
+            members = [m for m in tar.getmembers() if m.isfile() and Path(m.name).suffix.lower() in SUFFIXES]
+            for member in sorted(members, key=lambda m: m.name):
+                file = tar.extractfile(member)
+                assert file is not None
+                yield member.name, file.read
+    except (OSError, tarfile.TarError, EOFError) as error:
+        raise InputError(f"{source} is neither a folder of pictures nor a tar file of them ({error}).") from None
+
+
+def _decode(data: bytes, size: int) -> np.ndarray:
+    image = Image.open(io.BytesIO(data))
+    width, height = image.size
+    if width * height > MAX_SOURCE_PIXELS:
+        raise ValueError(f"{width} x {height} pixels are too many")
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    image = image.convert("RGB").resize(
+        (size, size), Image.Resampling.BOX if side % size == 0 else Image.Resampling.LANCZOS,
+        box=(left, top, left + side, top + side),
+    )
+    return np.asarray(image)
+
+
+def to_network(images: UInt8[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3 s s"]:
+    """Bytes to [-1, 1]."""
+    return images.float() / 127.5 - 1

@@ -1,0 +1,63 @@
+"""Start a generator from another one, whatever the widths: what both have is copied, the rest keeps its fresh draw."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bozzetto.gan.discriminator import Discriminator, EqualConv
+from bozzetto.gan.stylegan2 import EqualLinear, Generator, StyledConv, ToRgb
+
+Layers = EqualConv | EqualLinear | StyledConv | ToRgb
+
+
+@torch.no_grad()
+def warm_start(new: Generator | Discriminator, old: Generator | Discriminator) -> int:
+    """Copy the weights of layers of the same name, cut to the smaller width; returns how many tensors were copied.
+
+    A wider linear layer ignores its additional inputs at first, so a mapping and styles of a greater width give the
+    same latents and styles as before. Effective weights (gains included) are kept.
+    """
+    theirs = dict(old.named_modules())
+    copied = 0
+    for name, module in new.named_modules():
+        other = theirs.get(name)
+        if other is None or type(other) is not type(module):
+            continue
+        if isinstance(module, Layers):
+            assert isinstance(other, Layers)
+            ratio = _gain(other) / _gain(module)
+            weight, source = module.weight, other.weight * ratio
+            if isinstance(module, EqualLinear):
+                weight[: source.shape[0], source.shape[1] :] = 0
+            if name == "final_linear":  # inputs are channels x 4 x 4
+                weight, source = weight.view(len(weight), -1, 16), source.view(len(source), -1, 16)
+            if name == "final_conv":  # the last input is the minibatch deviation
+                weight[: len(source), -1] = source[: len(weight), -1]
+                weight, source = weight[:, :-1], source[:, :-1]
+            _overlap(weight, source)
+            if module.bias is not None and other.bias is not None:
+                _overlap(module.bias, other.bias * _bias_ratio(module, other))
+            copied += 1
+        for part in ("const", "noise", "noise_strength"):
+            if isinstance(getattr(module, part, None), Tensor) and isinstance(getattr(other, part, None), Tensor):
+                _overlap(getattr(module, part), getattr(other, part))
+                copied += 1
+    return copied
+
+
+def _gain(layer: Layers) -> float:
+    return layer.gain
+
+
+def _bias_ratio(new: Layers, old: Layers) -> float:
+    if isinstance(new, EqualLinear) and isinstance(old, EqualLinear):
+        return old.lr_multiplier / new.lr_multiplier
+    return 1.0
+
+
+def _overlap(new: Tensor, old: Tensor) -> None:
+    if new.ndim != old.ndim:
+        return
+    window = tuple(slice(0, min(a, b)) for a, b in zip(new.shape, old.shape, strict=True))
+    new[window] = old[window]
