@@ -107,7 +107,7 @@ def time_steps(config: StepsConfig, on_turn: Callable[[int], None] | None = None
             }
         )
     generator = "built-in heads" if config.size == 64 else "random weights"
-    channels = {str(size): count for size, count in gan.generator.spec.channels.items()}
+    channels = gan.generator.spec.describe()["channels"]
     return {
         "rows": rows,
         "machine": machine(config.device),

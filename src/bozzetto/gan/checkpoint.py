@@ -1,4 +1,5 @@
 """Our own generator file: safetensors whose tensors carry the rosinality names and whose metadata tell the shape.
+What those names cannot say is stored as `own_format.py` describes.
 
 Metadata (all text): format = "rosinality", channels = JSON table resolution -> channels, style_dim, n_mlp; optionally
 z_dim, discriminator_channels (JSON), generator_arch, discriminator_arch, mapping_lr_multiplier, and what is known of
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -20,11 +21,12 @@ import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from bozzetto.errors import CheckpointError, OutputError
-from bozzetto.gan import names
+from bozzetto.gan import names, own_format
 from bozzetto.gan.discriminator import Discriminator
+from bozzetto.gan.protocol import GeneratorNet
 from bozzetto.gan.spec import StyleGan2Spec
 from bozzetto.gan.stylegan2 import Generator
 
@@ -36,7 +38,7 @@ MAX_HEADER_BYTES = 10_000_000  # a StyleGAN2 of 1024 px needs about 30 kB
 class LoadedGan:
     """Networks read from a file, and what the file says about itself."""
 
-    generator: Generator
+    generator: GeneratorNet
     discriminator: Discriminator | None
     facts: Mapping[str, str] = field(default_factory=dict)  # name, category, licence, ... where stated
     w_avg: Float[Tensor, " w"] | None = None  # the mean latent that truncation pulls to, where the file stores one
@@ -54,16 +56,19 @@ def load_safetensors(path: Path) -> LoadedGan:
         tensors = load_file(path, device="cpu")
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"The file {path.name} is damaged or not whole ({error}); get it again.") from None
+    w_avg = tensors.pop("w_avg", None)
+    if facts.get("format") in own_format.KINDS:
+        nets = own_format.networks_of(facts, tensors, path.name)
+        return LoadedGan(*nets, facts, _w_avg(w_avg, nets[0].spec.w_dim, path))
     spec = _spec_from(facts, path)
     parts: dict[str, dict[str, Tensor]] = {"g_ema": {}, "d": {}}
-    w_avg = _w_avg(tensors.pop("w_avg", None), spec, path)
     for key, tensor in tensors.items():
         part, _, name = key.partition(".")
         if part not in parts or not name:
             raise CheckpointError(f"The file {path.name} has a tensor nobody asked for, '{key}'.")
         parts[part][name] = tensor
     loaded = networks_from_rosinality(spec, parts["g_ema"], parts["d"] or None, facts)
-    return replace(loaded, w_avg=w_avg)
+    return replace(loaded, w_avg=_w_avg(w_avg, spec.w_dim, path))
 
 
 def networks_from_rosinality(
@@ -80,7 +85,7 @@ def networks_from_rosinality(
 
 def save_safetensors(
     path: Path,
-    generator: Generator,
+    generator: GeneratorNet,
     discriminator: Discriminator | None,
     facts: Mapping[str, str],
     dtype: torch.dtype = torch.float16,
@@ -90,21 +95,39 @@ def save_safetensors(
 
     Raises OutputError where it cannot be written.
     """
-    spec = generator.spec
-    if discriminator is not None:
-        d_spec = discriminator.spec
-        spec = replace(spec, discriminator_arch=d_spec.discriminator_arch, discriminator_channels=d_spec.channels_d)
-    metadata = _metadata_of(spec)
-    if not _says_all_of(metadata, spec, path):
-        raise OutputError("This generator has layers or settings that the rosinality names cannot say.")
-    tensors = {f"g_ema.{k}": v for k, v in names.from_ours(generator.state_dict(), names.generator_rows(spec)).items()}
-    if discriminator is not None:
-        rows = names.discriminator_rows(spec)
-        tensors |= {f"d.{k}": v for k, v in names.from_ours(discriminator.state_dict(), rows).items()}
-    tensors = {k: _stored(v, dtype) for k, v in tensors.items()}
+    spec = _common_spec(generator, discriminator)
+    if spec is not None and _says_all_of(_metadata_of(spec), spec, path):
+        metadata, exact = _metadata_of(spec), set()
+        tensors = _renamed("g_ema", generator, names.generator_rows(spec))
+        if discriminator is not None:
+            tensors |= _renamed("d", discriminator, names.discriminator_rows(spec))
+    else:
+        metadata, exact = own_format.metadata_of(generator, discriminator), own_format.exact_names(generator)
+        tensors = own_format.tensors_of(generator, discriminator)
     if w_avg is not None:
-        tensors["w_avg"] = _stored(w_avg, torch.float32)
+        tensors["w_avg"] = w_avg
+        exact.add("w_avg")
+    tensors = {k: _stored(v, torch.float32 if k in exact else dtype) for k, v in tensors.items()}
     write_safetensors(path, tensors, dict(facts) | metadata)
+
+
+def _renamed(part: str, net: nn.Module, rows: Iterator[names.Row]) -> dict[str, Tensor]:
+    return {f"{part}.{name}": tensor for name, tensor in names.from_ours(net.state_dict(), rows).items()}
+
+
+def _common_spec(generator: GeneratorNet, discriminator: Discriminator | None) -> StyleGan2Spec | None:
+    """One spec for both networks of a StyleGAN2; None where there cannot be one."""
+    spec = generator.spec
+    if discriminator is None or not isinstance(spec, StyleGan2Spec):
+        return spec if isinstance(spec, StyleGan2Spec) else None
+    d_spec = discriminator.spec
+    spec = replace(spec, discriminator_arch=d_spec.discriminator_arch, discriminator_channels=d_spec.channels_d)
+    return replace(
+        spec,
+        discriminator_conv_clamp=d_spec.discriminator_conv_clamp,
+        mbstd_channels=d_spec.mbstd_channels,
+        num_classes=max(spec.num_classes, d_spec.num_classes),
+    )
 
 
 def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -205,11 +228,11 @@ def _spec_from(facts: Mapping[str, str], path: Path) -> StyleGan2Spec:
     )
 
 
-def _w_avg(tensor: Tensor | None, spec: StyleGan2Spec, path: Path) -> Tensor | None:
+def _w_avg(tensor: Tensor | None, w_dim: int, path: Path) -> Tensor | None:
     if tensor is None:
         return None
-    if tuple(tensor.shape) != (spec.w_dim,) or not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
-        raise CheckpointError(f"The file {path.name} stores a mean latent (w_avg) of other than {spec.w_dim} numbers.")
+    if tuple(tensor.shape) != (w_dim,) or not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
+        raise CheckpointError(f"The file {path.name} stores a mean latent (w_avg) of other than {w_dim} numbers.")
     return tensor.float()
 
 
