@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bozzetto.errors import CheckpointError
 from bozzetto.gan.checkpoint import LoadedGan, networks_from_rosinality
+from bozzetto.gan.names import axis, count
 from bozzetto.gan.pickle_records import one_line
 from bozzetto.gan.restricted_pickle import Stub
 from bozzetto.gan.spec import StyleGan2Spec
@@ -67,44 +68,30 @@ def load_rosinality(value: dict[str, Any], file: str) -> LoadedGan:
 
 def spec_from_tensors(g: Mapping[str, Tensor], d: Mapping[str, Tensor] | None, file: str) -> StyleGan2Spec:
     """The networks' shape, read from the tensors: sizes and layers by counting, channels and latents from shapes."""
-    mapping = _count(g, "style.{}.weight", start=1)
-    blocks = _count(g, "convs.{}.conv.weight") // 2
+    mapping = count(g, "style.{}.weight", start=1)
+    blocks = count(g, "convs.{}.conv.weight") // 2
     if not mapping or not blocks:
         raise CheckpointError(f"The file {file} lacks the mapping or the convolutions of a StyleGAN2 generator.")
     sizes = [4 * 2**i for i in range(blocks + 1)]
-    channels = {4: _axis(g, "input.input", 1, file)}
-    channels |= {size: _axis(g, f"convs.{2 * i}.conv.weight", 1, file) for i, size in enumerate(sizes[1:])}
+    channels = {4: axis(g, "input.input", 1, file)}
+    channels |= {size: axis(g, f"convs.{2 * i}.conv.weight", 1, file) for i, size in enumerate(sizes[1:])}
     channels_d = None
     if d is not None:
-        down = _count(d, "convs.{}.conv1.0.weight", start=1)
+        down = count(d, "convs.{}.conv1.0.weight", start=1)
         if down != blocks:
             raise CheckpointError(
                 f"The file {file} holds a generator of {sizes[-1]} pixels and a discriminator of {4 * 2**down}."
             )
-        channels_d = {sizes[-1]: _axis(d, "convs.0.0.weight", 0, file)}
-        channels_d |= {size: _axis(d, f"convs.{i + 1}.conv2.1.weight", 0, file) for i, size in enumerate(sizes[-2::-1])}
+        channels_d = {sizes[-1]: axis(d, "convs.0.0.weight", 0, file)}
+        channels_d |= {size: axis(d, f"convs.{i + 1}.conv2.1.weight", 0, file) for i, size in enumerate(sizes[-2::-1])}
     return StyleGan2Spec(
         sizes[-1],
         channels,
-        z_dim=_axis(g, "style.1.weight", 1, file),
-        w_dim=_axis(g, "conv1.conv.modulation.weight", 1, file),
+        z_dim=axis(g, "style.1.weight", 1, file),
+        w_dim=axis(g, "conv1.conv.modulation.weight", 1, file),
         num_mapping_layers=mapping,
         discriminator_channels=None if channels_d == channels else channels_d,
     )
-
-
-def _count(state: Mapping[str, Tensor], pattern: str, start: int = 0) -> int:
-    """How many tensors are named by the pattern and start, start + 1, ... without a gap."""
-    count = 0
-    while pattern.format(start + count) in state:
-        count += 1
-    return count
-
-
-def _axis(state: Mapping[str, Tensor], name: str, axis: int, file: str) -> int:
-    if name not in state or state[name].ndim <= axis:
-        raise CheckpointError(f"The file {file} lacks the tensor '{name}', or it has too few axes.")
-    return state[name].shape[axis]
 
 
 def _state(value: object, part: str, file: str) -> State:

@@ -10,7 +10,7 @@ same names go on, as far as they have the layers, with `skips.*` for a residual 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from torch import Tensor
@@ -149,8 +149,27 @@ def from_ours(state: dict[str, Tensor], rows: Iterator[Row]) -> dict[str, Tensor
 def _our_shape(row: Row) -> tuple[int, ...]:
     if row.ours.endswith("noise_strength"):
         return ()
-    if len(row.shape) == 5 or row.ours == "synthesis.const":
+    if row.ours.endswith(".noise"):
+        return (1, 1, *row.shape[-2:])
+    if row.ours == "synthesis.const":
+        return row.shape[-3:]
+    if len(row.shape) == 5:
         return row.shape[1:]
     if len(row.shape) == 4 and row.ours.endswith(".bias"):
         return (3,)
     return row.shape
+
+
+def count(state: Mapping[str, Tensor], pattern: str, start: int = 0) -> int:
+    """How many tensors are named by the pattern and start, start + 1, ... without a gap."""
+    found = 0
+    while pattern.format(start + found) in state:
+        found += 1
+    return found
+
+
+def axis(state: Mapping[str, Tensor], name: str, index: int, file: str) -> int:
+    """Length of one axis of a tensor. Raises CheckpointError where there is none."""
+    if name not in state or state[name].ndim <= index:
+        raise CheckpointError(f"The file {file} lacks the tensor '{name}', or it has too few axes.")
+    return state[name].shape[index]

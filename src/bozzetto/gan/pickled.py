@@ -9,6 +9,7 @@ from typing import Any
 
 from bozzetto.errors import CheckpointError
 from bozzetto.gan.checkpoint import LoadedGan
+from bozzetto.gan.from_nvlabs import is_nvlabs, load_nvlabs
 from bozzetto.gan.from_rosinality import is_rosinality, load_rosinality
 from bozzetto.gan.restricted_pickle import read_pickle
 from bozzetto.gan.torch_archive import ZIP_HEAD
@@ -24,7 +25,10 @@ class Content:
 
 
 # Asked in this order. A further kind of checkpoint is a further row.
-CONTENTS: tuple[Content, ...] = (Content("rosinality's StyleGAN2 .pt", is_rosinality, load_rosinality),)
+CONTENTS: tuple[Content, ...] = (
+    Content("rosinality's StyleGAN2 .pt", is_rosinality, load_rosinality),
+    Content("NVIDIA's StyleGAN2-ADA and StyleGAN3 .pkl", is_nvlabs, load_nvlabs),
+)
 
 
 def is_pickled(head: bytes) -> bool:

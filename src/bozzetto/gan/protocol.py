@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bozzetto.gan.mapping import Mapping
 
 
+@runtime_checkable
 class GanSpec(Protocol):
     """The numbers that a generator is built from. Frozen dataclasses implement it, one a kind of generator."""
 
