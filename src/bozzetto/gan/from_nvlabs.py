@@ -3,6 +3,7 @@ generator alone."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -58,28 +59,34 @@ def load_nvlabs(value: Any, file: str) -> LoadedGan:
     if d is not None and d.class_name != "Discriminator":
         facts["discriminator"] = f"of a kind that is not known ({one_line(d.class_name, 60)}); not loaded"
         d = None
+    if g.class_name != "Generator":
+        raise CheckpointError(f"The file {file} holds a {one_line(g.class_name, 60)}, which no StyleGAN2 or 3 has.")
+    return networks_of(g, d, facts, file)
+
+
+def networks_of(
+    g: Module, d: Module | None, facts: dict[str, str], file: str, demodulates_stored_weight: bool = True
+) -> LoadedGan:
+    """The networks of these records. facts: what is to be said of the file; more may come in."""
     tensors = g.flat()
     w_avg = tensors.pop(names_nvlabs.W_AVG, None)
-    generator = _generator(g, tensors, facts, file)
-    spec = None if d is None else discriminator_spec(d, default_clamp(g), file)
-    discriminator = (
-        None if d is None or spec is None else discriminator_from_nvlabs(spec, d.flat(), generator.spec, file)
-    )
+    generator: GeneratorNet
+    if "synthesis.input.freqs" in tensors:
+        spec3 = spec3_of(g, file)
+        state = names.to_ours(tensors, names_nvlabs.generator3_rows(spec3), iter(()), "generator")
+        generator = built(Generator3, spec3, state, file)
+    else:
+        spec = replace(spec2_of(g, file), demodulates_stored_weight=demodulates_stored_weight)
+        generator = _generator2(spec, tensors, facts, file)
+    discriminator = None
+    if d is not None:
+        d_spec = discriminator_spec(d, default_clamp(g), file)
+        discriminator = _discriminator(d_spec, d.flat(), generator.spec, file)
     return LoadedGan(generator, discriminator, facts, mean_latent(w_avg, generator.spec, file))
 
 
-def _generator(g: Module, tensors: State, facts: dict[str, str], file: str) -> GeneratorNet:
-    if g.class_name != "Generator":
-        raise CheckpointError(f"The file {file} holds a {one_line(g.class_name, 60)}, which no StyleGAN2 or 3 has.")
-    if "synthesis.input.freqs" not in tensors:
-        return generator_from_nvlabs(spec2_of(g, file), tensors, facts, file)
-    spec = spec3_of(g, file)
-    state = names.to_ours(tensors, names_nvlabs.generator3_rows(spec), iter(()), "generator")
-    return built(Generator3, spec, state, file)
-
-
-def generator_from_nvlabs(spec: StyleGan2Spec, tensors: State, facts: dict[str, str], file: str) -> Generator:
-    """A StyleGAN2 generator from tensors under NVIDIA's PyTorch names; facts are told if it was made without noise."""
+def _generator2(spec: StyleGan2Spec, tensors: State, facts: dict[str, str], file: str) -> Generator:
+    """A StyleGAN2 generator; facts are told if it was made without noise."""
     rows = list(names_nvlabs.generator_rows(spec))
     if not any(name.endswith(("noise_const", "noise_strength")) for name in tensors):
         noise = [row for row in rows if row.theirs.endswith(("noise_const", "noise_strength"))]
@@ -89,8 +96,8 @@ def generator_from_nvlabs(spec: StyleGan2Spec, tensors: State, facts: dict[str, 
     return built(Generator, spec, state, file)
 
 
-def discriminator_from_nvlabs(spec: StyleGan2Spec, tensors: State, g_spec: GanSpec, file: str) -> Discriminator:
-    """A discriminator from tensors under NVIDIA's PyTorch names."""
+def _discriminator(spec: StyleGan2Spec, tensors: State, g_spec: GanSpec, file: str) -> Discriminator:
+    """A discriminator that fits the generator."""
     if spec.resolution != g_spec.resolution or spec.num_classes != g_spec.num_classes:
         raise CheckpointError(
             f"The file {file} holds a generator of {g_spec.resolution} pixels and {g_spec.num_classes} classes and a "

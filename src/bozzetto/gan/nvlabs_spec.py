@@ -132,8 +132,11 @@ def _schedule(given: Mapping[str, Any], num_layers: int, file: str) -> Schedule:
 def _layer(module: Module, guess: LayerSpec, file: str) -> LayerSpec:
     """The layer as it is: shapes from its tensors, rates and cutoffs from what it keeps."""
 
-    def kept(name: str, default: float) -> float:
+    def kept(name: str, default: object) -> float:
         return number(module.kept(name, default), name, file)
+
+    def rate(name: str, default: object) -> int:
+        return whole(module.kept(name, default), name, file)
 
     up, down = module.tensors.get("up_filter"), module.tensors.get("down_filter")
     layer = LayerSpec(
@@ -141,9 +144,9 @@ def _layer(module: Module, guess: LayerSpec, file: str) -> LayerSpec:
         out_channels=axis(module.tensors, "weight", 0, file),
         in_size=_side(module.kept("in_size", guess.in_size), file),
         out_size=_side(module.kept("out_size", guess.out_size), file),
-        in_rate=int(kept("in_sampling_rate", guess.in_rate)),
-        rate=int(kept("tmp_sampling_rate", guess.rate)),
-        out_rate=int(kept("out_sampling_rate", guess.out_rate)),
+        in_rate=rate("in_sampling_rate", guess.in_rate),
+        rate=rate("tmp_sampling_rate", guess.rate),
+        out_rate=rate("out_sampling_rate", guess.out_rate),
         in_cutoff=kept("in_cutoff", guess.in_cutoff),
         out_cutoff=kept("out_cutoff", guess.out_cutoff),
         in_half_width=kept("in_half_width", guess.in_half_width),

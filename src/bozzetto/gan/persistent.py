@@ -81,6 +81,17 @@ def read_module(value: object, file: str) -> Module:
     return Module(class_name, settings, {k: v for k, v in state.items() if isinstance(k, str)}, tensors, children)
 
 
+def tree(class_name: str, flat: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Module:
+    """The record of a network of which only the state dict and the constructor's arguments are known."""
+    own = {name: tensor for name, tensor in flat.items() if "." not in name}
+    heads = dict.fromkeys(name.partition(".")[0] for name in flat if "." in name)
+    children = {
+        head: tree("", {n.partition(".")[2]: t for n, t in flat.items() if n.startswith(f"{head}.")}, {})
+        for head in heads
+    }
+    return Module(class_name, settings, {}, own, children)
+
+
 def as_dict(value: object) -> dict[Any, Any]:
     """A dict, or an object that is one (`dnnlib.EasyDict`); {} for anything else."""
     if isinstance(value, dict):

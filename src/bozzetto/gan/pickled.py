@@ -11,6 +11,7 @@ from bozzetto.errors import CheckpointError
 from bozzetto.gan.checkpoint import LoadedGan
 from bozzetto.gan.from_nvlabs import is_nvlabs, load_nvlabs
 from bozzetto.gan.from_rosinality import is_rosinality, load_rosinality
+from bozzetto.gan.from_tensorflow import is_tensorflow, load_tensorflow
 from bozzetto.gan.restricted_pickle import read_pickle
 from bozzetto.gan.torch_archive import ZIP_HEAD
 
@@ -28,6 +29,7 @@ class Content:
 CONTENTS: tuple[Content, ...] = (
     Content("rosinality's StyleGAN2 .pt", is_rosinality, load_rosinality),
     Content("NVIDIA's StyleGAN2-ADA and StyleGAN3 .pkl", is_nvlabs, load_nvlabs),
+    Content("StyleGAN2 .pkl of the TensorFlow era", is_tensorflow, load_tensorflow),
 )
 
 
