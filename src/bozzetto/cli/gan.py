@@ -15,7 +15,7 @@ import tyro
 from bozzetto.cli.parse import parse
 from bozzetto.errors import InputError, OutputError
 from bozzetto.export.files import check_writable
-from bozzetto.export.images import write_png
+from bozzetto.export.images import grid, write_png
 from bozzetto.gan.convert import StoredType
 from bozzetto.gan.convert import convert as write_converted
 from bozzetto.gan.generator import Gan
@@ -90,17 +90,6 @@ def samples(gan: Gan, n: int, seed: int = 0, psi: float = 0.7) -> torch.Tensor:
     """Pictures [N, 3, S, S] in [0, 1] of random latents."""
     z = torch.randn(n, gan.info.z_dim, generator=torch.Generator().manual_seed(seed)).to(gan.device)
     return torch.cat([gan.image_from_w(gan.w_from_z(part, psi)).cpu() for part in z.split(16)]) / 2 + 0.5
-
-
-def grid(images: torch.Tensor) -> torch.Tensor:
-    """Pictures [N, 3, S, S] side by side in a square, row by row; what is left over is black."""
-    n, channels, size, _ = images.shape
-    columns = -(-int(n**0.5 * 1000) // 1000)
-    rows = -(-n // columns)
-    whole = images.new_zeros(rows * columns, channels, size, size)
-    whole[:n] = images
-    whole = whole.reshape(rows, columns, channels, size, size).permute(2, 0, 3, 1, 4)
-    return whole.reshape(channels, rows * size, columns * size)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gan inspect": ("gan", "say what a generator file holds, and draw samples"),
     "gan sample": ("gan", "pictures that a generator makes"),
     "gan convert": ("gan", "write a generator of any known format as .safetensors"),
+    "gan train": ("gan_train", "train a generator on pictures of your own"),
     "estimate-views": ("estimate_views", "measure views and lights of finished results"),
     "bench make-heads": ("bench", "render heads with true depth"),
     "bench steps": ("bench", "time every step against its plain form"),

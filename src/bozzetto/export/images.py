@@ -40,6 +40,17 @@ def write_png(image: Float[Tensor, "c h w"] | Image.Image, path: Path) -> Path:
     return path
 
 
+def grid(images: Float[Tensor, "n c s s"]) -> Float[Tensor, "c _ _"]:
+    """Pictures [N, 3, S, S] side by side in a square, row by row; what is left over is black."""
+    n, channels, size, _ = images.shape
+    columns = -(-int(n**0.5 * 1000) // 1000)
+    rows = -(-n // columns)
+    whole = images.new_zeros(rows * columns, channels, size, size)
+    whole[:n] = images
+    whole = whole.reshape(rows, columns, channels, size, size).permute(2, 0, 3, 1, 4)
+    return whole.reshape(channels, rows * size, columns * size)
+
+
 def over(
     image: Float[Tensor, "*b 3 h w"], alpha: Float[Tensor, "*b 1 h w"], background: tuple[float, ...] = BACKGROUND
 ) -> Float[Tensor, "*b 3 h w"]:

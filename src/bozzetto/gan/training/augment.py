@@ -22,7 +22,7 @@ class Adaptive:
 
     target: float = 0.6
     interval: int = 4  # steps between two moves
-    speed_images: float = 100_000  # images in which p can go from 0 to 1
+    speed_images: float = 100_000.0  # images in which p can go from 0 to 1
     p_max: float = 0.8
 
     def moved(self, p: float, sign: float, batch: int) -> float:

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from bozzetto.errors import InputError
-from bozzetto.photo import SUFFIXES
+from bozzetto.photo import FORMATS, SUFFIXES
 
 MIN_IMAGES = 64  # fewer cannot teach a generator anything
 MAX_SOURCE_PIXELS = 64_000_000  # of one picture; more is refused before it is decoded
@@ -34,6 +34,7 @@ def load_images(
     Raises:
         InputError: the source cannot be read, or has fewer than MIN_IMAGES pictures.
     """
+    Image.init()  # the formats are listed before the first file is opened
     out: list[np.ndarray] = []
     for name, data in _files(source):
         if limit is not None and len(out) >= limit:
@@ -68,14 +69,15 @@ def _files(source: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
 
 
 def _decode(data: bytes, size: int) -> np.ndarray:
-    image = Image.open(io.BytesIO(data))
-    width, height = image.size
+    opened = Image.open(io.BytesIO(data), formats=[f for f in FORMATS if f in Image.OPEN])
+    width, height = opened.size
     if width * height > MAX_SOURCE_PIXELS:
         raise ValueError(f"{width} x {height} pixels are too many")
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
-    image = image.convert("RGB").resize(
-        (size, size), Image.Resampling.BOX if side % size == 0 else Image.Resampling.LANCZOS,
+    image = opened.convert("RGB").resize(
+        (size, size),
+        Image.Resampling.BOX if side % size == 0 else Image.Resampling.LANCZOS,
         box=(left, top, left + side, top + side),
     )
     return np.asarray(image)

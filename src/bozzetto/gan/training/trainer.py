@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from bozzetto.errors import InputError
 from bozzetto.gan.discriminator import Discriminator
 from bozzetto.gan.frozen import DTYPES, Precision
 from bozzetto.gan.initialise import initialise
 from bozzetto.gan.spec import StyleGan2Spec
-from bozzetto.gan.stylegan2 import Generator
+from bozzetto.gan.stylegan2 import Generator, Synthesis
 from bozzetto.gan.training import fast, losses
 from bozzetto.gan.training.augment import Adaptive, augment, shift_and_mirror
 from bozzetto.gan.training.images import to_network
@@ -29,7 +31,7 @@ from bozzetto.gan.training.images import to_network
 class TrainConfig:
     """How a generator is trained. Defaults are StyleGAN2's (Karras et al. 2020) where no other source is named."""
 
-    batch: int = 32  # images a step
+    batch: int = 32  # images a step, over all processes
     learning_rate: float = 0.0025  # of Adam, both networks
     beta2: float = 0.99  # of Adam; its beta1 is 0
     r1_weight: float | None = None  # gamma; None: by size and batch (`losses.r1_weight_default`)
@@ -55,7 +57,11 @@ def step_generator(seed: int, step: int, stream: int = 0) -> torch.Generator:
 
 
 class Trainer:
-    """Networks and optimisers on one device. `step` is one move of D, then one of G, then of the average."""
+    """Networks and optimisers on one device. `step` is one move of D, then one of G, then of the average.
+
+    Where torch.distributed is running, every process takes its share of the batch, gradients are averaged, and all
+    networks stay the same.
+    """
 
     def __init__(self, spec: StyleGan2Spec, config: TrainConfig, device: torch.device | str = "cpu") -> None:
         self.spec, self.config, self.device = spec, config, torch.device(device)
@@ -74,6 +80,10 @@ class Trainer:
         self.path_mean = torch.zeros((), device=self.device)
         self.signs: list[float] = []  # of D on real pictures since p moved
         self.dtype = DTYPES[config.precision]
+        self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        if config.batch % self.world:
+            raise InputError(f"The batch of {config.batch} cannot be shared by {self.world} processes.")
+        self.share = config.batch // self.world
 
     def _adam(self, net: nn.Module, interval: int) -> torch.optim.Adam:
         """Adam, slowed so that the additional steps of a lazy penalty leave the moments as they were (appendix B)."""
@@ -93,22 +103,23 @@ class Trainer:
 
     def step(self, images: UInt8[Tensor, "n 3 s s"]) -> dict[str, float]:
         """Move everything once, on random pictures of the set; returns the losses."""
-        rng = step_generator(self.config.seed, self.steps)
+        rng = step_generator(self.config.seed, self.steps, stream=16 + self.rank)
         terms = self._move_discriminator(images, rng)
         terms |= self._move_generator(rng)
         self._move_average()
         self.steps += 1
         if self.config.adaptive and self.steps % self.config.augmentation.interval == 0:
-            self.p = self.config.augmentation.moved(self.p, float(np.mean(self.signs)), self.config.batch)
+            sign = self._mean(torch.tensor(float(np.mean(self.signs)), device=self.device))
+            self.p = self.config.augmentation.moved(self.p, float(sign), self.config.batch)
             self.signs.clear()
         return terms | {"p": self.p}
 
     def _move_discriminator(self, images: Tensor, rng: torch.Generator) -> dict[str, float]:
         config = self.config
-        index = torch.randint(len(images), (config.batch,), generator=rng)
+        index = torch.randint(len(images), (self.share,), generator=rng)
         real = shift_and_mirror(to_network(images[index]), config.shift, config.mirror, rng).to(self.device)
         with torch.no_grad():
-            fake, _ = self.draw(config.batch, rng)
+            fake, _ = self.draw(self.share, rng)
         logits = self._judge(augment(torch.cat((real, fake)), self.p, rng))
         # Each half forms its own groups for the minibatch deviation: see `_judge`.
         on_real, on_fake = logits.chunk(2)
@@ -125,23 +136,22 @@ class Trainer:
     def _move_generator(self, rng: torch.Generator) -> dict[str, float]:
         config = self.config
         self.discriminator.requires_grad_(False)
-        fake, _ = self.draw(config.batch, rng)
+        fake, _ = self.draw(self.share, rng)
         loss = losses.generator_loss(self._judge_one(augment(fake, self.p, rng)))
         self._apply(self.optim_g, loss)
         self.discriminator.requires_grad_(True)
         terms = {"G": float(loss.detach())}
         if config.path_weight > 0 and self.steps % config.path_interval == 0:
-            count = max(1, round(config.batch * config.path_share))
+            count = max(1, round(self.share * config.path_share))
             image, w = self.draw(count, rng)
             noise = torch.randn(image.shape, generator=rng).to(self.device)
-            penalty, self.path_mean = losses.path_penalty(losses.path_lengths(image, w, noise), self.path_mean)
+            penalty, mean = losses.path_penalty(losses.path_lengths(image, w, noise), self.path_mean)
+            self.path_mean = self._mean(mean)
             self._apply(self.optim_g, penalty * (config.path_weight * config.path_interval))
             terms["path"] = float(penalty.detach())
         return terms
 
-    def draw(
-        self, count: int, rng: torch.Generator
-    ) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b l d"]]:
+    def draw(self, count: int, rng: torch.Generator) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b l d"]]:
         """Pictures of random latents, some of two latents mixed, with fresh noise; and the latents of every layer."""
         layers = self.spec.num_ws
         z = torch.randn(2, count, self.spec.z_dim, generator=rng).to(self.device)
@@ -154,12 +164,14 @@ class Trainer:
             torch.randn(count, 1, *noise.shape[2:], generator=rng).to(self.device)
             for noise in self.generator.synthesis.noises()
         ]
-        return fast.synthesise(self.generator.synthesis, w, noises, self.dtype), w
+        net = self.generator.synthesis
+        assert isinstance(net, Synthesis)
+        return fast.synthesise(net, w, noises, self.dtype), w
 
     def _judge_one(self, images: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 1"]:
         return fast.judge(self.discriminator, images, self.dtype)
 
-    def _judge(self, images: Float[Tensor, "2*b 3 s s"]) -> Float[Tensor, "2*b 1"]:
+    def _judge(self, images: Float[Tensor, "both 3 s s"]) -> Float[Tensor, "both 1"]:
         """Logits of real and generated pictures, each half for itself: the deviation must not mix them."""
         return torch.cat([self._judge_one(half) for half in images.chunk(2)])
 
@@ -168,9 +180,19 @@ class Trainer:
         loss.backward()  # type: ignore[no-untyped-call]
         for group in optimiser.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is not None:  # a rare non-finite value must not spread
+                if parameter.grad is not None:
+                    parameter.grad = self._mean(parameter.grad)
+                    # A rare value that is not finite must not spread.
                     torch.nan_to_num_(parameter.grad, nan=0.0, posinf=1e5, neginf=-1e5)
         optimiser.step()
+
+    def _mean(self, value: Tensor) -> Tensor:
+        """The mean over processes."""
+        if self.world > 1:
+            value = value.contiguous()
+            dist.all_reduce(value)
+            value = value / self.world
+        return value
 
     @torch.no_grad()
     def _move_average(self) -> None:

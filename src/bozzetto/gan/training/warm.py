@@ -26,8 +26,9 @@ def warm_start(new: Generator | Discriminator, old: Generator | Discriminator) -
             continue
         if isinstance(module, Layers):
             assert isinstance(other, Layers)
-            ratio = _gain(other) / _gain(module)
-            weight, source = module.weight, other.weight * ratio
+            ratio = other.gain / module.gain
+            weight: Tensor = module.weight
+            source: Tensor = other.weight * ratio
             if isinstance(module, EqualLinear):
                 weight[: source.shape[0], source.shape[1] :] = 0
             if name == "final_linear":  # inputs are channels x 4 x 4
@@ -44,10 +45,6 @@ def warm_start(new: Generator | Discriminator, old: Generator | Discriminator) -
                 _overlap(getattr(module, part), getattr(other, part))
                 copied += 1
     return copied
-
-
-def _gain(layer: Layers) -> float:
-    return layer.gain
 
 
 def _bias_ratio(new: Layers, old: Layers) -> float:

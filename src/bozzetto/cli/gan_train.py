@@ -1,0 +1,116 @@
+"""`bozzetto gan train FOLDER|TAR`: a generator of one's own pictures."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated
+
+import torch
+import torch.distributed as dist
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from bozzetto.cli.parse import parse
+from bozzetto.cli.progress import clock, told
+from bozzetto.gan.training.trainer import TrainConfig
+from bozzetto.inputs import find_device
+from bozzetto.train_gan import Job, train
+
+LINE_EVERY_S = 30.0  # where there is no terminal
+
+
+@dataclass(frozen=True)
+class Arguments:
+    source: tyro.conf.Positional[Path]  # a folder or a tar of pictures
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]  # the .safetensors file to write
+    size: int = 64  # px: 16, 32, 64, 128 or 256
+    kimg: float = 1000.0  # thousands of pictures to see in all
+    start: str | None = None  # a generator to start from: a name or a file; from scratch if not given
+    width: float = 1.0  # times the usual channel counts
+    w_dim: int = 512  # width of z and w; 512 as the published generators
+    mapping_layers: int = 8
+    limit: int | None = None  # pictures of the source at most
+    name: str | None = None  # what the generator is called; the file's name if not given
+    category: str = "unknown"  # what its pictures show, e.g. cat
+    licence: str = "unknown"  # of the weights; depends on the pictures
+    save_every: float = 20.0  # thousands of pictures between two checkpoints and sample grids
+    distance_every: float = 0.0  # thousands of pictures between two measurements of the distance; 0: at the end only
+    distance_pictures: int = 2000  # real and generated ones that the distance is measured on; 0: never
+    resume: bool = False  # go on with a training that was stopped, or see more pictures
+    overwrite: bool = False  # start over
+    device: str = "auto"  # auto, cpu or cuda
+    train: tyro.conf.FlagConversionOff[Annotated[TrainConfig, tyro.conf.arg(name="")]] = field(
+        default_factory=TrainConfig
+    )
+
+
+class Shown:
+    """A `TrainProgress` for people: a bar where there is a terminal, a line now and then where there is none."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        self.live = self.console.is_terminal
+        self.bar = Bar(TextColumn("{task.description}"), BarColumn(bar_width=10), console=self.console, transient=True)
+        self.task = self.bar.add_task("", total=None)
+        self.told_at = 0.0
+
+    def __enter__(self) -> Shown:
+        if self.live:
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live:
+            self.bar.stop()
+
+    def on_note(self, text: str) -> None:
+        self.console.print(f"Note: {text}", markup=False, highlight=False, soft_wrap=True)
+
+    def on_step(self, images: int, total: int, terms: Mapping[str, float], images_per_s: float) -> None:
+        left = clock((total - images) / images_per_s)
+        text = (
+            f"{images / 1000:.1f} of {total / 1000:.0f} kimg  {images_per_s:.1f} images/s  {left} left  {told(terms)}"
+        )
+        if self.live:
+            self.bar.update(self.task, description=text, completed=images, total=total)
+        elif time.monotonic() - self.told_at >= LINE_EVERY_S or images >= total:
+            self.told_at = time.monotonic()
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def gan_train(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    args = parse(Arguments, argv, "gan train", "Train a StyleGAN2 on a folder or tar of pictures.")
+    values = {name: getattr(args, name) for name in Arguments.__dataclass_fields__}
+    device = _join(find_device(args.device))
+    job = Job(**{**values, "device": device})
+    with Shown() as shown:
+        out = train(job, shown)
+    if dist.is_initialized():
+        dist.destroy_process_group()
+    sys.stdout.write(f"{out}\n")
+    return 0
+
+
+def _join(device: torch.device) -> torch.device:
+    """Under torchrun, meet the other processes and take the device of this one's place; alone, change nothing."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return device
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device
+
+
+COMMANDS = {"gan train": gan_train}

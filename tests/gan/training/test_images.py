@@ -1,0 +1,86 @@
+"""Reading the pictures a generator is trained on."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bozzetto.errors import InputError
+from bozzetto.gan.training.images import load_images, to_network
+
+
+def png(value: int, width: int = 16, height: int = 16) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(np.full((height, width, 3), value, dtype=np.uint8)).save(out, format="PNG")
+    return out.getvalue()
+
+
+def make_tar(path: Path, count: int) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for i in reversed(range(count)):  # stored in another order than that of the names
+            data = png(i)
+            member = tarfile.TarInfo(f"a/{i:03d}.png")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return path
+
+
+def make_folder(path: Path, count: int) -> Path:
+    (path / "a").mkdir(parents=True)
+    for i in range(count):
+        (path / "a" / f"{i:03d}.png").write_bytes(png(i))
+    return path
+
+
+def test_folder_and_tar_give_the_same_pictures_in_the_order_of_names(tmp_path: Path) -> None:
+    tar = load_images(make_tar(tmp_path / "x.tar", 70), 16)
+    folder = load_images(make_folder(tmp_path / "x", 70), 16)
+    assert torch.equal(tar, folder)
+    assert tar[:, 0, 0, 0].tolist() == list(range(70))
+    assert tar.shape == (70, 3, 16, 16)
+
+
+def test_bad_pictures_are_left_out_with_a_sentence(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "x", 66)
+    (folder / "a" / "010.png").write_bytes(b"no picture")
+    (folder / "a" / "020.png").write_bytes(png(9)[:40])
+    said: list[str] = []
+    images = load_images(folder, 16, on_bad=said.append)
+    assert len(images) == 64
+    assert len(said) == 2
+    assert all("left out" in text for text in said)
+
+
+def test_middle_square_is_taken(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "x", 64)
+    wide = np.zeros((16, 48, 3), dtype=np.uint8)
+    wide[:, 16:32] = 200
+    Image.fromarray(wide).save(folder / "a" / "000.png")
+    assert (load_images(folder, 16)[0] == 200).all()
+
+
+def test_limit_takes_the_first(tmp_path: Path) -> None:
+    assert len(load_images(make_folder(tmp_path / "x", 80), 16, limit=65)) == 65
+
+
+@pytest.mark.parametrize("what", ["few", "missing", "text"])
+def test_too_little_is_one_sentence(tmp_path: Path, what: str) -> None:
+    source = tmp_path / "x"
+    if what == "few":
+        make_folder(source, 5)
+    elif what == "text":
+        source.write_text("not a tar")
+    with pytest.raises(InputError, match=r"at least 64|neither a folder"):
+        load_images(source, 16)
+
+
+def test_bytes_cover_minus_one_to_one() -> None:
+    x = to_network(torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 1, 2).expand(1, 3, 2, 2))
+    assert x.min() == -1
+    assert x.max() == 1
