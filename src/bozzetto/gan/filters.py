@@ -61,7 +61,7 @@ def upsample(
     for kernel in filters:
         stride = [factor if n > 1 or len(filters) == 1 else 1 for n in kernel.shape]
         kernel = kernel * math.prod(stride)
-        x = F.conv_transpose2d(x, kernel.expand(channels, 1, *kernel.shape), stride=stride, groups=channels)
+        x = F.conv_transpose2d(x, _every(kernel, channels), stride=stride, groups=channels)
     # The transposed convolution is the whole one: length - 1 pixels of padding are in it, trailing zeros are not.
     before = pad[0] - (length - 1)
     after = [
@@ -79,8 +79,13 @@ def downsample(
     filters = _axes(taps.flip(tuple(range(taps.ndim))), x)  # a convolution, where torch's is a correlation
     for kernel in filters:
         stride = [factor if n > 1 or len(filters) == 1 else 1 for n in kernel.shape]
-        x = F.conv2d(x, kernel.expand(x.shape[1], 1, *kernel.shape), stride=stride, groups=x.shape[1])
+        x = F.conv2d(x, _every(kernel, x.shape[1]), stride=stride, groups=x.shape[1])
     return x
+
+
+def _every(kernel: Float[Tensor, "h w"], channels: int) -> Float[Tensor, "c 1 h w"]:
+    """The kernel for every channel; a true copy each, because oneDNN is many times slower with an expanded view."""
+    return kernel.repeat(channels, 1, 1, 1)
 
 
 def _axes(taps: Tensor, like: Tensor) -> list[Float[Tensor, "_ _"]]:
@@ -102,7 +107,8 @@ def filtered_leaky_relu(
 ) -> Float[Tensor, "b c h2 w2"]:
     """Leaky ReLU at a higher rate, so that what it adds above the band can be filtered off (section 3, figure 4).
 
-    pad: as in `upsample`. The clamp comes after the gain.
+    pad: as in `upsample`. The clamp is one of gain times leaky ReLU; the gain itself is applied where there are fewer
+    pixels.
     """
-    x = F.leaky_relu(upsample(x, up_taps, up, pad), slope) * gain
-    return downsample(ops.clamped(x, clamp), down_taps, down)
+    x = F.leaky_relu(upsample(x, up_taps, up, pad), slope)
+    return downsample(ops.clamped(x, None if clamp is None else clamp / gain), down_taps, down) * gain
