@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bozzetto.bench.gallery import write_gallery
+from bozzetto.bench.gan_speed import GanSpeedConfig, time_gan
 from bozzetto.bench.heads import HeadsConfig, make_heads
 from bozzetto.bench.plot import write_plot
 from bozzetto.bench.rows import PERFECT, find_rows, find_seeds
@@ -72,6 +73,34 @@ def bench_steps(argv: Sequence[str]) -> int:
     for row in found["rows"]:
         table.add_row(row["step"], f"{row['ms']:.1f}", f"{row['ms_plain']:.1f}", f"{row['ratio']:.2f}")
     Console().print(table)
+    sys.stdout.write(f"{args.json}\n")
+    return 0
+
+
+@dataclass(frozen=True)
+class GanSpeed(GanSpeedConfig):
+    json: Path = Path("results/gan_speed.json")
+
+
+def bench_gan(argv: Sequence[str]) -> int:
+    """Time a generator against its plain form, print a table and write the JSON."""
+    args = parse(GanSpeed, argv, "bench gan", "Time a generator, and its training, against its plain form.")
+    config = GanSpeedConfig(**{name: getattr(args, name) for name in GanSpeedConfig.__dataclass_fields__})
+
+    def told(turn: int) -> None:
+        sys.stderr.write(f"turn {turn} of {config.repeats + 1}\n")
+
+    found = time_gan(config, told)
+    write_text(args.json, json.dumps(found, indent=2, allow_nan=False) + "\n")
+    table = Table(title=f"milliseconds forward and backward, {config.size} px, batch {config.batch}")
+    names = ("what", "ms_plain", "ms_fp32", "ms_bf16", "ratio_fp32", "ratio_bf16")
+    for name in names:
+        table.add_column(name, justify="left" if name == "what" else "right")
+    for row in found["rows"]:
+        table.add_row(*(str(row[name]) for name in names))
+    Console().print(table)
+    if "training" in found:
+        sys.stdout.write(f"training: {found['training']['images_per_s']} images/s\n")
     sys.stdout.write(f"{args.json}\n")
     return 0
 
@@ -150,4 +179,9 @@ def heads_table(rows: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-COMMANDS = {"bench make-heads": bench_make_heads, "bench steps": bench_steps, "bench heads": bench_heads}
+COMMANDS = {
+    "bench make-heads": bench_make_heads,
+    "bench steps": bench_steps,
+    "bench gan": bench_gan,
+    "bench heads": bench_heads,
+}

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "estimate-views": ("estimate_views", "measure views and lights of finished results"),
     "bench make-heads": ("bench", "render heads with true depth"),
     "bench steps": ("bench", "time every step against its plain form"),
+    "bench gan": ("bench", "time a generator and its training against the plain form"),
     "bench heads": ("bench", "score reconstructions of rendered heads"),
     "doctor": ("doctor", "say what is installed and what works"),
 }
