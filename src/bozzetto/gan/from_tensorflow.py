@@ -125,14 +125,17 @@ def load_tensorflow(value: Any, file: str) -> LoadedGan:
     """Networks from the content of such a file (see `restricted_pickle`). Raises CheckpointError."""
     _, d, g = value
     g_settings, d_settings = (_settings(net, file) for net in (g, d))
-    # "synthesis_kwargs" says that no clamp is the default, as it was then.
-    kwargs = {"synthesis_kwargs": {"conv_clamp": g_settings.get("conv_clamp")}}
-    kwargs["mapping_kwargs"] = {"lr_multiplier": g_settings.get("mapping_lrmul", 0.01)}
-    generator = tree("Generator", _renamed(g, GENERATOR_RULES, file), kwargs)
-    kwargs = {"conv_clamp": d_settings.get("conv_clamp"), "epilogue_kwargs": {}}
-    kwargs["mapping_kwargs"] = {"lr_multiplier": d_settings.get("mapping_lrmul", 0.1)}
-    kwargs["epilogue_kwargs"] = {"mbstd_group_size": d_settings.get("mbstd_group_size", 4)}
-    discriminator = tree("Discriminator", _renamed(d, DISCRIMINATOR_RULES, file), kwargs)
+    g_kwargs = {
+        "synthesis_kwargs": {"conv_clamp": g_settings.get("conv_clamp")},
+        "mapping_kwargs": {"lr_multiplier": g_settings.get("mapping_lrmul", 0.01)},
+    }
+    d_kwargs = {
+        "conv_clamp": d_settings.get("conv_clamp"),
+        "mapping_kwargs": {"lr_multiplier": d_settings.get("mapping_lrmul", 0.1)},
+        "epilogue_kwargs": {"mbstd_group_size": d_settings.get("mbstd_group_size", 4)},
+    }
+    generator = tree("Generator", _renamed(g, GENERATOR_RULES, file), g_kwargs)
+    discriminator = tree("Discriminator", _renamed(d, DISCRIMINATOR_RULES, file), d_kwargs)
     return networks_of(generator, discriminator, {}, file, demodulates_stored_weight=False)
 
 

@@ -42,7 +42,7 @@ def default_clamp(g: Module) -> Any:
     """What the generator was given as clamp, or else the default of its version: only StyleGAN2-ADA, which had none,
     took the settings of the synthesis as a dict of their own."""
     nested = "synthesis_kwargs" in g.settings
-    return (g.settings | as_dict(g.settings.get("synthesis_kwargs"))).get("conv_clamp", None if nested else 256)
+    return (dict(g.settings) | as_dict(g.settings.get("synthesis_kwargs"))).get("conv_clamp", None if nested else 256)
 
 
 def discriminator_spec(d: Module, clamp: Any, file: str) -> StyleGan2Spec:
@@ -84,7 +84,7 @@ def spec3_of(g: Module, file: str) -> StyleGan3Spec:
     """A StyleGAN3 generator of any configuration. Raises CheckpointError for what this program does not compute."""
     tensors = g.flat()
     synthesis, source = _module(g, "synthesis", file), _module(g, "synthesis.input", file)
-    given = g.settings | synthesis.settings
+    given = dict(g.settings) | dict(synthesis.settings)
     found = [re.fullmatch(r"L(\d{1,3})_(\d{1,5})_(\d{1,5})", name) for name in synthesis.children]
     named = sorted((int(m[1]), int(m[2]), m[0]) for m in found if m)
     if len(named) < 2:

@@ -91,7 +91,8 @@ class FilteredConv(nn.Module):
     ) -> Float[Tensor, "b cout h2 w2"]:
         """dtype: of the convolution with the weights (None: x's)."""
         spec, dtype = self.spec, dtype or x.dtype
-        weight, style = self.weight, self.style(w)
+        style = self.style(w)
+        weight: Tensor = self.weight
         if spec.is_rgb:
             style = style / math.sqrt(spec.in_channels * spec.kernel**2)
         else:  # both to unit mean square first, so that the norm neither over- nor underflows in half precision
