@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,10 @@ from safetensors.torch import load_file
 
 from bozzetto.cli.main import execute
 from bozzetto.gan.checkpoint import read_metadata
+from bozzetto.gan.training.shapes import spec_for
+from bozzetto.gan.training.trainer import TrainConfig, Trainer
 from bozzetto.gan.zoo import load_gan
+from bozzetto.train_gan import measure_distance
 
 SMALL = ["--size", "16", "--batch", "8", "--width", "0.25", "--w-dim", "16", "--mapping-layers", "2"]
 QUIET = ["--device", "cpu", "--distance-pictures", "0"]
@@ -125,3 +129,26 @@ def test_a_finished_file_is_not_replaced_unasked(
     assert run(pictures, out) != 0
     assert out.read_bytes() == b"mine"
     assert "--resume" in capsys.readouterr().err
+
+
+def test_distance_says_what_is_missing_or_wrong(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x.safetensors"
+    assert run(pictures, out) == 0
+    assert execute(["gan", "distance", str(pictures), "--gan", str(out), "--n", "1000"]) != 0
+    assert "holds 66 pictures" in capsys.readouterr().err
+    assert execute(["gan", "distance", str(pictures), "--gan", str(out), "--n", "1"]) != 0
+    assert "2 at least" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(find_spec("stlpips_pytorch") is None, reason="the network comes with an extra")
+def test_distance_tells_real_from_untrained() -> None:
+    stripes = torch.arange(32).view(1, 1, 1, 32).expand(40, 3, 32, 32) * 7
+    shift = torch.arange(40).view(40, 1, 1, 1)
+    images = ((stripes + shift) % 256).to(torch.uint8)
+    trainer = Trainer(spec_for(32, 0.25, 16, 2), TrainConfig())
+    found = measure_distance(trainer.average, images, 20)
+    assert found is not None
+    assert 0 <= found["frechet_stlpips_real"] < found["frechet_stlpips"]
+    assert found == measure_distance(trainer.average, images, 20)

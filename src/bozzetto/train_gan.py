@@ -12,13 +12,14 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.distributed as dist
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from bozzetto.errors import InputError, MissingExtraError, OutputError
 from bozzetto.export.files import check_writable, write_text
 from bozzetto.export.images import grid, write_png
 from bozzetto.gan.checkpoint import save_safetensors
+from bozzetto.gan.protocol import GeneratorNet
 from bozzetto.gan.stylegan2 import Generator
 from bozzetto.gan.training.images import load_images, to_network
 from bozzetto.gan.training.shapes import spec_for
@@ -152,9 +153,9 @@ class _Run:
         """The distance of random pictures to real ones, as a line of the log."""
         if self.job.distance_pictures <= 0 or self.partial is None:
             return
-        distance = measure_distance(self.trainer, self.images, self.job.distance_pictures)
-        if distance is not None:
-            self.log.append({"done": self.trainer.steps, "kimg": self.trainer.images_seen / 1000, DISTANCE: distance})
+        found = measure_distance(self.trainer.average, self.images, self.job.distance_pictures, self.job.train.seed)
+        if found is not None:
+            self.log.append({"done": self.trainer.steps, "kimg": self.trainer.images_seen / 1000, **found})
         self.since = time.monotonic()
 
     def keep(self) -> None:
@@ -167,7 +168,10 @@ class _Run:
         partial.save(STATE, trainer.tensors(), {"done": trainer.steps})
         partial.save_progress({"done": trainer.steps, "images": trainer.images_seen})
         save_safetensors(job.out, trainer.average, trainer.discriminator, facts_of(job, trainer))
-        write_png(grid(draw_samples(trainer)), partial.folder / f"samples_{trainer.images_seen // 1000:05d}k.png")
+        write_png(
+            grid(draw_samples(trainer.average, job.train.seed)),
+            partial.folder / f"samples_{trainer.images_seen // 1000:05d}k.png",
+        )
         self.since, self.count = time.monotonic(), 0
 
     def finish(self) -> None:
@@ -175,7 +179,7 @@ class _Run:
         self.measure()
         self.keep()
         if self.partial is not None:
-            write_png(grid(draw_samples(self.trainer)), self.job.out.with_suffix(".png"))
+            write_png(grid(draw_samples(self.trainer.average, self.job.train.seed)), self.job.out.with_suffix(".png"))
             write_text(self.job.out.with_suffix(".md"), card(self.job, self.trainer, len(self.images), self.log))
 
 
@@ -226,33 +230,45 @@ def _restore(trainer: Trainer, job: Job, partial: Partial | None, progress: Trai
 
 
 @torch.no_grad()
-def draw_samples(trainer: Trainer, count: int = SAMPLES, stream: int = 3) -> Tensor:
-    """Pictures [N, 3, S, S] in [0, 1] by the average, always of the same latents, with the stored noise."""
-    z = torch.randn(count, trainer.spec.z_dim, generator=step_generator(trainer.config.seed, 0, stream))
-    net, layers = trainer.average, trainer.spec.num_ws
+def draw_samples(net: GeneratorNet, seed: int, count: int = SAMPLES, stream: int = 3) -> Float[Tensor, "n 3 s s"]:
+    """Pictures in [0, 1], always of the same latents for the same seed and stream, with the stored noise."""
+    z = torch.randn(count, net.spec.z_dim, generator=step_generator(seed, 0, stream))
     parts = []
-    for part in z.to(trainer.device).split(32):
-        w = net.mapping(part)[:, None].expand(-1, layers, -1)
+    for part in z.to(next(net.parameters()).device).split(32):
+        w = net.mapping(part)[:, None].expand(-1, net.spec.num_ws, -1)
         parts.append(net.synthesis(w, net.synthesis.noises()).cpu())
     return (torch.cat(parts) / 2 + 0.5).clamp(0, 1)
 
 
 @torch.no_grad()
-def measure_distance(trainer: Trainer, images: UInt8[Tensor, "n 3 s s"], count: int) -> float | None:
+def measure_distance(
+    net: GeneratorNet, images: UInt8[Tensor, "n 3 s s"], count: int, seed: int = 0
+) -> dict[str, float] | None:
     """The Frechet distance between real and generated pictures in the coarsest features of stlpips' network, averaged
-    over the picture, times 1000. Not "FID": the network is another. None where the network is not installed."""
+    over the picture, times 1000. Not "FID": the network is another.
+
+    Returns:
+        frechet_stlpips, and frechet_stlpips_real: the same between two sets of real pictures, the least that can be
+        expected of this count (only where there are twice as many). None where the network is not installed.
+    """
+    device = next(net.parameters()).device
     try:
-        net = make_stlpips(trainer.device, "bf16")
+        trunk = make_stlpips(device, "bf16")
     except MissingExtraError:
         return None
-    chosen = torch.randperm(len(images), generator=step_generator(trainer.config.seed, 0, 4))[:count]
 
     def features(pictures: Tensor) -> Tensor:
-        return torch.cat([net.features(p.to(trainer.device))[-1].mean((2, 3)).cpu() for p in pictures.split(64)])
+        return torch.cat([trunk.features(p.to(device))[-1].mean((2, 3)).cpu() for p in pictures.split(64)])
 
-    real = features(to_network(images[chosen]) / 2 + 0.5)
-    fake = features(draw_samples(trainer, count, stream=5))
-    return round(DISTANCE_SCALE * frechet_distance(real, fake), 3)
+    def real(index: Tensor) -> Tensor:
+        return features(to_network(images[index]) / 2 + 0.5)
+
+    order = torch.randperm(len(images), generator=step_generator(seed, 0, 4))
+    first = real(order[:count])
+    found = {DISTANCE: frechet_distance(first, features(draw_samples(net, seed, count, stream=5)))}
+    if len(images) >= 2 * count:
+        found[f"{DISTANCE}_real"] = frechet_distance(first, real(order[count : 2 * count]))
+    return {name: round(DISTANCE_SCALE * value, 3) for name, value in found.items()}
 
 
 def facts_of(job: Job, trainer: Trainer) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""`bozzetto gan train FOLDER|TAR`: a generator of one's own pictures."""
+"""`bozzetto gan train FOLDER|TAR`: a generator of one's own pictures; `bozzetto gan distance`: how good one is."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -20,9 +21,13 @@ from rich.progress import Progress as Bar
 
 from bozzetto.cli.parse import parse
 from bozzetto.cli.progress import clock, told
+from bozzetto.errors import InputError, MissingExtraError
+from bozzetto.gan.training.images import load_images
 from bozzetto.gan.training.trainer import TrainConfig
+from bozzetto.gan.zoo import load_gan
 from bozzetto.inputs import find_device
-from bozzetto.train_gan import Job, train
+from bozzetto.losses.stlpips import INSTALL
+from bozzetto.train_gan import Job, measure_distance, train
 
 LINE_EVERY_S = 30.0  # where there is no terminal
 
@@ -113,4 +118,29 @@ def _join(device: torch.device) -> torch.device:
     return device
 
 
-COMMANDS = {"gan train": gan_train}
+@dataclass(frozen=True)
+class DistanceArguments:
+    source: tyro.conf.Positional[Path]  # a folder or a tar of pictures
+    gan: str = "heads"  # a generator's name, or a file
+    n: int = 2000  # real pictures, and generated ones
+    seed: int = 0
+    device: str = "auto"  # auto, cpu or cuda
+
+
+def gan_distance(argv: Sequence[str]) -> int:
+    """Print the distance between a generator's pictures and a set's as JSON."""
+    args = parse(DistanceArguments, argv, "gan distance", "How far a generator's pictures are from those of a set.")
+    if args.n < 2:
+        raise InputError(f"--n must be 2 at least, not {args.n}.")
+    gan = load_gan(args.gan, find_device(args.device))
+    images = load_images(args.source, gan.info.resolution)
+    if args.n > len(images):
+        raise InputError(f"{args.source} holds {len(images)} pictures; use a smaller --n.")
+    found = measure_distance(gan.generator, images, args.n, args.seed)
+    if found is None:
+        raise MissingExtraError(f"The distance needs the stlpips network: run `{INSTALL}`.")
+    sys.stdout.write(json.dumps({**found, "n": args.n, "seed": args.seed, "sha256": gan.info.sha256}) + "\n")
+    return 0
+
+
+COMMANDS = {"gan train": gan_train, "gan distance": gan_distance}

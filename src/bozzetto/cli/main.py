@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gan sample": ("gan", "pictures that a generator makes"),
     "gan convert": ("gan", "write a generator of any known format as .safetensors"),
     "gan train": ("gan_train", "train a generator on pictures of your own"),
+    "gan distance": ("gan_train", "how far a generator's pictures are from real ones"),
     "estimate-views": ("estimate_views", "measure views and lights of finished results"),
     "bench make-heads": ("bench", "render heads with true depth"),
     "bench steps": ("bench", "time every step against its plain form"),
