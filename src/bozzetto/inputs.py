@@ -190,6 +190,10 @@ def check_fit(config: FitConfig, info: GanInfo) -> None:
     layers = info.num_mapping_layers
     if config.project.tail_layers > layers:
         raise InputError(f"'{info.name}' has {layers} mapping layers; --tail-layers must be one of 1 to {layers}.")
+    if config.project.tail_layers == layers and (info.num_classes or info.z_dim != info.w_dim):
+        raise InputError(
+            f"'{info.name}' takes inputs of another width than its latents; --tail-layers must be below {layers}."
+        )
 
 
 def find_device(device: str | torch.device) -> torch.device:

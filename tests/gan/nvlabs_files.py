@@ -67,7 +67,7 @@ def official_modules() -> Iterator[None]:
         "dnnlib.tflib.network": Network,
     }
     packages = {"torch_utils", "dnnlib", "dnnlib.tflib", *places}
-    assert not packages & sys.modules.keys()
+    before = {name: sys.modules[name] for name in packages & sys.modules.keys()}
     sys.modules.update({name: types.ModuleType(name) for name in packages})
     try:
         for name, thing in places.items():
@@ -79,6 +79,7 @@ def official_modules() -> Iterator[None]:
             thing.__module__ = __name__
         for name in packages:
             del sys.modules[name]
+        sys.modules.update(before)
 
 
 def module_tree(class_name: str, tensors: dict[str, Tensor], settings: dict[str, Any]) -> Persistent:
