@@ -19,15 +19,15 @@ from bozzetto.errors import CheckpointError, InputError
 from bozzetto.gan import Gan, load_gan
 from bozzetto.gan.convert import convert
 from bozzetto.gan.discriminator import Discriminator
-from bozzetto.gan.spec import StyleGan2Spec
 from bozzetto.gan.stylegan2 import Generator
 
 ADA = {"conv_clamp": 0.7, "discriminator_conv_clamp": 0.9, "demodulates_stored_weight": True}
 W_AVG = torch.linspace(-1, 1, 8)
 
 
-def ada_networks(classes: int = 0, **settings: Any) -> tuple[Generator, Discriminator]:
-    spec = replace(tiny_spec(), **(ADA | {"num_classes": classes} | settings))
+def ada_networks(classes: int = 0, size: int = 16, **settings: Any) -> tuple[Generator, Discriminator]:
+    labels = {"num_classes": classes, "num_cmap_layers": 2} if classes else {}
+    spec = replace(tiny_spec(size), **(ADA | labels | settings))
     return tiny_networks(spec)
 
 
@@ -124,9 +124,9 @@ def test_the_filters_of_the_file_are_used(tmp_path: Path, rng: torch.Generator) 
 
 @pytest.mark.parametrize("three", [False, True])
 def test_classes_come_back(tmp_path: Path, rng: torch.Generator, three: bool) -> None:
-    g, d = ada_networks(classes=4, cmap_dim=5, num_cmap_layers=2)
+    g, d = ada_networks(classes=4, size=8, cmap_dim=5)
     if three:
-        g = tiny_generator3(tiny_spec3(16, classes=4))
+        g = tiny_generator3(tiny_spec3(8, classes=4, num_layers=3, margin_size=2))
     network = files.generator3(g, W_AVG) if three else files.generator2(g, W_AVG)
     path = dump(tmp_path / "x.pkl", snapshot(network, files.discriminator(d)))
     with pytest.raises(InputError, match="4 classes; say which with --gan-class"):
@@ -134,13 +134,11 @@ def test_classes_come_back(tmp_path: Path, rng: torch.Generator, three: bool) ->
     with pytest.raises(InputError, match="0 to 3"):
         load_gan(path, class_index=4)
     images = []
-    for index in (0, 3):
-        for gan in both_ways(path, tmp_path, class_index=index):
-            assert (gan.info.num_classes, gan.info.class_index) == (4, index)
-            assert gan.info.name.endswith(f"_class{index}")
-            images.append(check_same(gan, g, d, torch.Generator().manual_seed(1)))
+    for gan in (*both_ways(path, tmp_path, class_index=0), load_gan(tmp_path / "converted", class_index=3)):
+        assert (gan.info.num_classes, gan.info.name[-7:]) == (4, f"_class{gan.info.class_index}")
+        images.append(check_same(gan, g, d, torch.Generator().manual_seed(1)))
     assert (images[0] - images[2]).abs().max() > 0.01
-    plain = write(tmp_path / "y.pkl", *ada_networks())
+    plain = write(tmp_path / "y.pkl", *ada_networks(size=8))
     with pytest.raises(InputError, match="knows no classes"):
         load_gan(plain, class_index=0)
 
@@ -148,7 +146,7 @@ def test_classes_come_back(tmp_path: Path, rng: torch.Generator, three: bool) ->
 @pytest.mark.parametrize("ada", [False, True])
 def test_settings_that_no_module_keeps_are_the_constructors(tmp_path: Path, ada: bool) -> None:
     """StyleGAN2-ADA nests them and had no clamp by default; what came with StyleGAN3 does not and clamps at 256."""
-    g, d = ada_networks()
+    g, d = ada_networks(size=8)
 
     def read(**settings: Any) -> Gan:
         nested = {"synthesis_kwargs": settings} if ada else settings
@@ -163,11 +161,11 @@ def test_settings_that_no_module_keeps_are_the_constructors(tmp_path: Path, ada:
 
 def test_what_is_kept_elsewhere_is_found(tmp_path: Path, rng: torch.Generator) -> None:
     """Frozen layers keep weights as buffers; a generator may be alone, saved by torch, or made without noise."""
-    g, d = ada_networks()
+    g, d = ada_networks(size=8)
     frozen = files.discriminator(d)
     for name in ("weight", "bias"):
-        tensor = frozen.b16.conv0._parameters.pop(name)
-        frozen.b16.conv0.register_buffer(name, tensor.detach())
+        tensor = frozen.b8.conv0._parameters.pop(name)
+        frozen.b8.conv0.register_buffer(name, tensor.detach())
     gan = load_gan(dump(tmp_path / "x.pkl", snapshot(files.generator2(g, W_AVG), frozen), protocol=2))
     check_same(gan, g, d, rng)
     alone = files.generator2(g, W_AVG)
@@ -184,7 +182,7 @@ def test_what_is_kept_elsewhere_is_found(tmp_path: Path, rng: torch.Generator) -
 
 
 def test_a_discriminator_of_another_kind_is_left(tmp_path: Path, rng: torch.Generator) -> None:
-    g, _ = ada_networks()
+    g, _ = ada_networks(size=8)
     gan = load_gan(dump(tmp_path / "x.pkl", snapshot(files.generator2(g, W_AVG), Persistent("ProjectedDiscriminator"))))
     check_same(gan, g, None, rng)
     assert gan.discriminator is None
@@ -234,7 +232,7 @@ def tensor(module: str, name: str, value: Tensor | None) -> Spoil:
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path: Path, spoil: Spoil, complaint: str) -> None:
-    g, d = ada_networks()
+    g, d = ada_networks(size=8)
     networks = files.generator2(g, W_AVG), files.discriminator(d)
     spoil(*networks)
     path = dump(tmp_path / "x.pkl", snapshot(*networks))
@@ -254,18 +252,18 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, spoil: Spoil, complaint: s
     ],
 )
 def test_stylegan3_that_does_not_fit_is_refused(tmp_path: Path, name: str, value: object, complaint: str) -> None:
-    network = files.generator3(tiny_generator3(tiny_spec3(16)), W_AVG)
+    network = files.generator3(tiny_generator3(tiny_spec3(16, num_layers=3)), W_AVG)
     vars(network.synthesis._modules["L1_28_8"])[name] = value
     with pytest.raises(CheckpointError, match=complaint):
         load_gan(dump(tmp_path / "x.pkl", snapshot(network)))
 
 
 def test_contents_that_do_not_belong_are_refused(tmp_path: Path) -> None:
-    g, d = ada_networks()
-    small = tiny_networks(replace(tiny_spec(8), **ADA))[1]
+    g, d = ada_networks(size=8)
+    other = ada_networks(size=16)[1]
     network, judge = files.generator2(g, W_AVG), files.discriminator(d)
     for content, complaint in (
-        (snapshot(network, files.discriminator(small)), "discriminator of 8"),
+        (snapshot(network, files.discriminator(other)), "discriminator of 16"),
         ({"D": judge}, "without its generator"),
         (snapshot(network, judge) | {"extra": [torch.zeros(3)]}, "'extra'"),
         (snapshot(network, EasyThing()), "a network without a class"),
@@ -277,40 +275,3 @@ def test_contents_that_do_not_belong_are_refused(tmp_path: Path) -> None:
 
 class EasyThing(list):  # type: ignore[type-arg]
     """Nothing that a checkpoint has."""
-
-
-# -- TensorFlow ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("arch", ["skip", "resnet"])
-def test_tensorflow_comes_back(tmp_path: Path, rng: torch.Generator, arch: str) -> None:
-    g, d = tiny_networks(tiny_spec(generator=arch, discriminator="resnet"))
-    path = dump(tmp_path / "x.pkl", files.networks(g, d, W_AVG))
-    for gan in both_ways(path, tmp_path):
-        check_same(gan, g, d, rng)
-        assert gan.generator.spec.conv_clamp is None
-
-
-def test_tensorflow_that_is_not_understood_is_refused(tmp_path: Path) -> None:
-    spec: StyleGan2Spec = tiny_spec()
-    g, d = tiny_networks(spec)
-
-    def spoiled(change: Callable[[files.Network, files.Network], Any]) -> Path:
-        nets = files.networks(g, d, W_AVG)
-        change(nets[2], nets[1])
-        return dump(tmp_path / "x.pkl", nets)
-
-    for change, complaint in (
-        (lambda g, d: g.settings.update(nonlinearity="relu"), "nonlinearity"),
-        (lambda g, d: g.settings.update(spectral_norm=True), "'spectral_norm'"),
-        (lambda g, d: g.variables.update({"ToRGB_lod0/weight": W_AVG.numpy()}), "ToRGB_lod0"),
-        (lambda g, d: g.variables.pop("dlatent_avg") is None, None),
-        (lambda g, d: g.components["mapping"].variables.pop("Dense1/bias"), "lacks the tensor 'mapping.fc1.bias'"),
-        (lambda g, d: d.variables.update({"Output/weight": W_AVG.numpy()}), "shape|axes"),
-        (lambda g, d: d.variables.update({"Output/weight": "text"}), "without numbers"),
-    ):
-        if complaint is None:
-            assert load_gan(spoiled(change)).w_avg is None
-            continue
-        with pytest.raises(CheckpointError, match=complaint):
-            load_gan(spoiled(change))

@@ -60,7 +60,7 @@ def synthesised(s: Synthesis, w: Tensor) -> np.ndarray:
             x = up_convolution(x, weight, pad=1)
         else:
             x = convolution(np.pad(x, [(0, 0), (1, 1), (1, 1)]), weight, turned=False)
-        x = x + float(layer.noise_strength) * array(layer.noise)[0]
+        x = x + array(layer.noise_strength) * array(layer.noise)[0]
         gain = math.sqrt(0.5) if s.arch == "resnet" and i > 0 and not up else 1.0
         x = activation(x + array(layer.bias)[:, None, None], gain)
         size = str(x.shape[-1])

@@ -59,7 +59,7 @@ def load_safetensors(path: Path) -> LoadedGan:
     w_avg = tensors.pop("w_avg", None)
     if facts.get("format") in own_format.KINDS:
         nets = own_format.networks_of(facts, tensors, path.name)
-        return LoadedGan(*nets, facts, _w_avg(w_avg, nets[0].spec.w_dim, path))
+        return LoadedGan(*nets, facts, mean_latent(w_avg, nets[0].spec.w_dim, path.name))
     spec = _spec_from(facts, path)
     parts: dict[str, dict[str, Tensor]] = {"g_ema": {}, "d": {}}
     for key, tensor in tensors.items():
@@ -68,7 +68,7 @@ def load_safetensors(path: Path) -> LoadedGan:
             raise CheckpointError(f"The file {path.name} has a tensor nobody asked for, '{key}'.")
         parts[part][name] = tensor
     loaded = networks_from_rosinality(spec, parts["g_ema"], parts["d"] or None, facts)
-    return replace(loaded, w_avg=_w_avg(w_avg, spec.w_dim, path))
+    return replace(loaded, w_avg=mean_latent(w_avg, spec.w_dim, path.name))
 
 
 def networks_from_rosinality(
@@ -228,11 +228,12 @@ def _spec_from(facts: Mapping[str, str], path: Path) -> StyleGan2Spec:
     )
 
 
-def _w_avg(tensor: Tensor | None, w_dim: int, path: Path) -> Tensor | None:
+def mean_latent(tensor: Tensor | None, w_dim: int, file: str) -> Float[Tensor, " w"] | None:
+    """The mean latent that a file stores, float32; None where it stores none. Raises CheckpointError."""
     if tensor is None:
         return None
     if tuple(tensor.shape) != (w_dim,) or not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
-        raise CheckpointError(f"The file {path.name} stores a mean latent (w_avg) of other than {w_dim} numbers.")
+        raise CheckpointError(f"The file {file} stores a mean latent (w_avg) of other than {w_dim} numbers.")
     return tensor.float()
 
 

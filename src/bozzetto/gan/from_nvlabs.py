@@ -7,12 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.errors import CheckpointError
 from bozzetto.gan import names, names_nvlabs
-from bozzetto.gan.checkpoint import LoadedGan
+from bozzetto.gan.checkpoint import LoadedGan, mean_latent
 from bozzetto.gan.discriminator import Discriminator
 from bozzetto.gan.nvlabs_spec import default_clamp, discriminator_spec, spec2_of, spec3_of
 from bozzetto.gan.own_format import built
@@ -82,7 +81,7 @@ def networks_of(
     if d is not None:
         d_spec = discriminator_spec(d, default_clamp(g), file)
         discriminator = _discriminator(d_spec, d.flat(), generator.spec, file)
-    return LoadedGan(generator, discriminator, facts, mean_latent(w_avg, generator.spec, file))
+    return LoadedGan(generator, discriminator, facts, mean_latent(w_avg, generator.spec.w_dim, file))
 
 
 def _generator2(spec: StyleGan2Spec, tensors: State, facts: dict[str, str], file: str) -> Generator:
@@ -105,12 +104,3 @@ def _discriminator(spec: StyleGan2Spec, tensors: State, g_spec: GanSpec, file: s
         )
     rows, constants = names_nvlabs.discriminator_rows(spec), names_nvlabs.discriminator_constants(spec)
     return built(Discriminator, spec, names.to_ours(tensors, rows, constants, "discriminator"), file)
-
-
-def mean_latent(value: Tensor | None, spec: GanSpec, file: str) -> Float[Tensor, " w"] | None:
-    """The stored mean, checked."""
-    if value is None:
-        return None
-    if tuple(value.shape) != (spec.w_dim,) or not value.is_floating_point() or not bool(value.isfinite().all()):
-        raise CheckpointError(f"The file {file} stores a mean latent (w_avg) of other than {spec.w_dim} numbers.")
-    return value.float()
