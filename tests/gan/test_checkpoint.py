@@ -75,8 +75,8 @@ def test_a_generator_without_discriminator_loads(tmp_path: Path) -> None:
 
 def test_heads_are_built_in() -> None:
     gan = load_gan("heads")
-    assert (gan.info.name, gan.info.resolution, gan.info.w_dim, gan.info.num_ws) == ("heads", 64, 256, 10)
-    assert (gan.info.category, gan.info.licence, gan.info.sha256[:8]) == ("heads", "MIT", "80c754f0")
+    assert (gan.info.name, gan.info.resolution, gan.info.w_dim, gan.info.num_ws) == ("heads", 64, 512, 10)
+    assert (gan.info.category, gan.info.licence, gan.info.sha256[:8]) == ("heads", "MIT", "8dd32641")
     assert not any(p.requires_grad for p in gan.generator.parameters())
 
 

@@ -34,7 +34,7 @@ ZOO = (
     ZooRow(
         name="heads",
         file="heads_64.safetensors",
-        sha256="80c754f0262ba50d225b6499a29146ed603fc331dd45942665d226c9a5632d64",
+        sha256="8dd3264124d3e586a6e62f2761eb12263b03c39dc960a4f989cb239ac63b3d6c",
         category="heads",
         licence="MIT",
     ),
