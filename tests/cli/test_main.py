@@ -57,7 +57,7 @@ def sentence(capsys: pytest.CaptureFixture[str]) -> str:
         (["bench", "steps", "--size", "48"], 2, "power of two"),
         (["bench", "heads", "--start", "95"], 2, "100 test heads"),
         (["bench", "make-heads", "--model", "nowhere.npz", "--out", "heads"], 2, "nowhere.npz"),
-        (["bench"], 2, "needs one more word: make-heads, steps, heads"),
+        (["bench"], 2, "needs one more word: make-heads, steps, gan, heads"),
         (["paint"], 2, "no command 'paint'"),
     ],
 )
@@ -137,4 +137,4 @@ def test_a_latent_of_another_generator_is_refused(tmp_path: Path, capsys: pytest
     save_latent(path, torch.zeros(3, 7), heads.info)
     photo = Path(__file__).parents[2] / "src" / "bozzetto" / "assets" / "demo_head_64.png"
     assert execute(["reconstruct", str(photo), "--latent", str(path), "--dry-run"]) == 2
-    assert "needs [256] or [10, 256]" in sentence(capsys)
+    assert "needs [512] or [10, 512]" in sentence(capsys)

@@ -136,11 +136,11 @@ def test_heads_look_like_heads_to_their_discriminator(heads: Gan) -> None:
     with torch.no_grad():
         image = heads.image_from_w(heads.w_from_z(z_for(heads, 24)))
         noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(1)).clamp(-1, 1)
-        assert heads.logits(image).mean() > -3
-        assert heads.logits(noise).mean() < -10
+        assert heads.logits(image).mean() > -2
+        assert heads.logits(noise).mean() < -4
         flipped = Gan(heads.generator, heads.discriminator, heads.info).image_from_w(
             heads.w_from_z(z_for(heads, 24)), "none"
         )
     assert (image - flipped).abs().mean() < 0.03  # noise only carries the fine texture
-    assert abs(float(image.mean()) - 0.1) < 0.1
+    assert abs(float(image.mean())) < 0.1
     assert abs(float(image.std()) - 0.36) < 0.07
