@@ -23,6 +23,7 @@ OPTIONAL = {
     "ai-edge-litert": "runs that network",
     "stlpips-pytorch": "--perceptual stlpips",
     "lpips": "--perceptual lpips-vgg",
+    "openexr": "reads depth in EXR files",
 }
 
 

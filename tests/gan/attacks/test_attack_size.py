@@ -350,8 +350,8 @@ def test_references_to_other_storages_are_refused(old: bytes, new: bytes) -> Non
 
 def test_tensors_of_other_kinds_are_refused() -> None:
     refused(torch_zip(torch.eye(3).to_sparse()), "sparse, quantised")
-    refused(torch_zip(torch.eye(3).to_sparse_csr()), "sparse, quantised")
     with warnings.catch_warnings(record=True):
+        refused(torch_zip(torch.eye(3).to_sparse_csr()), "sparse, quantised")
         refused(torch_zip(torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.quint8)), "storage")
     refused(torch_zip(torch.zeros(2, dtype=torch.complex64)), "storage")
     refused(torch_zip(torch.zeros(2, device="meta")))
