@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 
 # Modules whose annotations are not checked, and why.
 UNCHECKED = {
-    "bozzetto.gan.pickle_machine": "checks in every one of its steps what the step finds, and takes up to 400,000 of them",
+    "bozzetto.gan.pickle_machine": "checks each of its up to 400,000 steps itself",
     "bozzetto.gan.generator": "refuses latents of a wrong shape itself, in a sentence of its own",
 }
 # A compiler that reads the function's source or bytecode cannot read through a checking wrapper.
