@@ -12,7 +12,7 @@ from torch import Tensor
 import bozzetto
 from bozzetto.bench.datasets import load_packed_heads
 from bozzetto.segment.framings import CELLS, FRAMINGS, PORTRAIT, UNKNOWN, Framing, find_framing, outline_rows
-from bozzetto.segment.outline import box_of, fit_framing
+from bozzetto.segment.outline import _slide, box_of, fit_framing
 
 ASSETS = Path(bozzetto.__file__).parent / "assets"
 OUTLINED = [name for name, framing in FRAMINGS.items() if framing.outline]
@@ -118,6 +118,12 @@ def test_rows_are_the_mean_mask_of_pictures_and_their_mirror_images() -> None:
     rows = outline_rows(masks)
     assert rows == ("7" * 16,) * 8 + ("0" * 16,) * 8
     assert Framing(rows).mean_mask()[0, 0] == pytest.approx(0.75)
+
+
+def test_kernels_are_slid_as_convolutions_slide_them() -> None:
+    rng = torch.Generator().manual_seed(0)
+    planes, kernels = torch.rand(3, 23, 31, generator=rng), torch.randn(2, 3, 8, 8, generator=rng)
+    assert torch.allclose(_slide(planes, kernels), F.conv2d(planes[None], kernels)[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("name", OUTLINED)

@@ -116,6 +116,10 @@ def _best(mask: Tensor, known: Tensor, framing: Framing, sizes: list[float], cel
     expected, weight, ring = _kernels(framing, cells)
     square = torch.zeros_like(weight)
     square[ring : ring + cells, ring : ring + cells] = 1 / cells**2
+    # Of the sum of weight (mask - expected)^2 over what is known, term by term; the known weight and square.
+    none = torch.zeros_like(weight)
+    misfits = weight, -2 * weight * expected, weight * expected.square()
+    kernels = torch.stack([torch.stack(k) for k in (misfits, (none, none, weight), (none, none, square))])
     planes = torch.stack([known, mask * known])[:, None]
     height, width = mask.shape
     pad = ring + cells // 3  # so far may a square lie outside
@@ -126,11 +130,9 @@ def _best(mask: Tensor, known: Tensor, framing: Framing, sizes: list[float], cel
         seen, inside = F.pad(scaled, (pad,) * 4).split(1)
         if min(seen.shape[2:]) < weight.shape[0]:
             continue
-        # Of the sum of weight (mask - expected)^2 over what is known, term by term.
-        squares = _slide(inside.square() / seen.clamp(min=1e-3), weight)
-        misfit = squares - 2 * _slide(inside, weight * expected) + _slide(seen, weight * expected.square())
-        cost = misfit / _slide(seen, weight).clamp(min=1)
-        covered = _slide(seen, square)
+        parts = torch.cat([inside.square() / seen.clamp(min=1e-3), inside, seen], 1)[0]
+        misfit, weights, covered = _slide(parts, kernels)
+        cost = misfit / weights.clamp(min=1)
         cost = (cost + OUTSIDE_WEIGHT * (1 - covered)).masked_fill(covered < LEAST_INSIDE, math.inf)
         if framing.crown > 0:
             highest = (box_of(mask)[1] / height * rows + HIGHEST * cells) + framing.crown * cells
@@ -143,5 +145,11 @@ def _best(mask: Tensor, known: Tensor, framing: Framing, sizes: list[float], cel
     return min(found, key=lambda fit: fit.cost)
 
 
-def _slide(plane: Float[Tensor, "1 1 h w"], kernel: Float[Tensor, "k k"]) -> Float[Tensor, "i j"]:
-    return F.conv2d(plane, kernel[None, None])[0, 0]
+def _slide(planes: Float[Tensor, "n h w"], kernels: Float[Tensor, "m n k k"]) -> Float[Tensor, "m i j"]:
+    """Sums over the planes of their correlations with m sets of kernels, wherever the kernels lie inside.
+
+    By the convolution theorem: kernels of up to 80 px are too large to be slid.
+    """
+    (height, width), size = planes.shape[1:], kernels.shape[-1]
+    spectra = torch.fft.rfft2(planes) * torch.fft.rfft2(kernels, s=(height, width)).conj()
+    return torch.fft.irfft2(spectra.sum(1), s=(height, width))[:, : height - size + 1, : width - size + 1]
