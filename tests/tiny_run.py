@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent / "gan"))
 
 from tiny_gan import tiny_networks, tiny_spec
 
-from bozzetto.config import FitConfig, PriorConfig, ProjectConfig, Stage
+from bozzetto.config import FitConfig, NetConfig, PriorConfig, ProjectConfig, Stage
 from bozzetto.gan.checkpoint import save_safetensors
 from bozzetto.gan.invert import InvertConfig
 from bozzetto.method.instance import Event
@@ -25,6 +25,7 @@ CONFIG = FitConfig(
     stages=(Stage(2, 2, 2, samples=2, mirror=True, mirror_albedo=True), Stage(1, 2, 2, samples=3)),
     project=ProjectConfig(collect_batches=2),
     prior=PriorConfig(iterations=3, threshold=0.0),
+    nets=NetConfig(width=0.25),
 )
 
 INVERSION = InvertConfig(steps=3, start_samples=64)

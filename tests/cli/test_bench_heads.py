@@ -19,6 +19,7 @@ from tiny_run import write_gan
 FEW = [
     *("--albedo", "1", "--project", "1", "--factorise", "1", "--samples", "2", "--stages", "1"),
     *("--collect-batches", "1", "--prior.iterations", "3", "--prior.threshold", "0", "--turn.use", "False"),
+    *("--nets.width", "0.25"),
 ]
 INVERT = ["--inversion.steps", "2", "--inversion.start-samples", "8"]
 TRAIN = ["--supervised.iterations", "2", "--supervised.batch", "2", "--supervised.width", "0.25"]

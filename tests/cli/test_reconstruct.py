@@ -28,6 +28,7 @@ FEW = [
     *("--albedo", "2", "--project", "2", "--factorise", "2", "--samples", "2", "--stages", "1"),
     *("--collect-batches", "2", "--prior.iterations", "3", "--prior.threshold", "0", "--turn.use", "False"),
     *("--inversion.steps", "3", "--inversion.start-samples", "64", "--formats", "png", "--mask", "border"),
+    *("--nets.width", "0.25"),
 ]
 TENSORS = ("scene.safetensors", "networks.safetensors")
 

@@ -27,6 +27,7 @@ SHORT = FitConfig(
     optim=OptimConfig(lr=1e-4, prior_lr=3e-4),
     project=ProjectConfig(collect_batches=2),
     prior=PriorConfig(iterations=2, threshold=0.0),
+    nets=NetConfig(width=0.25),
 )
 
 
