@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd import grad, gradcheck, gradgradcheck
 
 from bozzetto.gan.frozen import FrozenDiscriminator, FrozenSynthesis
+from bozzetto.gan.spec import StyleGan2Spec
 
 
 def relative(a: Tensor, b: Tensor) -> float:
@@ -61,14 +62,19 @@ def test_bf16_stays_close(rng: torch.Generator) -> None:
     assert all(b.dtype == torch.float32 and relative(b, a) < 0.02 for a, b in zip(*taps, strict=True))
 
 
-@pytest.mark.parametrize("fast", [False, True])
-def test_gradcheck_of_the_synthesis(rng: torch.Generator, fast: bool) -> None:
-    g, _ = tiny_networks(tiny_spec(8))
+def check_gradients(spec: StyleGan2Spec, fast: bool, rng: torch.Generator) -> None:
+    """First and second gradients of a tiny synthesis by finite differences."""
+    g, _ = tiny_networks(spec)
     noises = [n.double() for n in g.synthesis.noises()]
     net = (FrozenSynthesis(g.synthesis) if fast else g.synthesis).double()
-    w = torch.randn(2, g.spec.num_ws, 8, generator=rng, dtype=torch.float64, requires_grad=True)
+    w = torch.randn(2, g.spec.num_ws, spec.w_dim, generator=rng, dtype=torch.float64, requires_grad=True)
     assert gradcheck(lambda w: net(w, noises), (w,), fast_mode=True)
     assert gradgradcheck(lambda w: net(w, noises), (w,), fast_mode=True)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_gradcheck_of_the_synthesis(rng: torch.Generator, fast: bool) -> None:
+    check_gradients(tiny_spec(8), fast, rng)
 
 
 @pytest.mark.parametrize("fast", [False, True])

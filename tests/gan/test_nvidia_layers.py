@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_frozen import relative
+from test_frozen import check_gradients, relative
 from tiny_gan import ARCHS, tiny_networks, tiny_spec
 from torch import Tensor
-from torch.autograd import grad, gradcheck, gradgradcheck
+from torch.autograd import grad
 from upfirdn import BINOMIAL, convolution, down_convolution, up_convolution, upfirdn
 
 from bozzetto.errors import InputError
@@ -153,12 +153,7 @@ def test_clamped_networks_agree_to_second_order(rng: torch.Generator, arch: str)
 
 @pytest.mark.parametrize("fast", [False, True])
 def test_gradcheck_with_the_clamp(rng: torch.Generator, fast: bool) -> None:
-    g, _ = tiny_networks(official(8))
-    noises = [n.double() for n in g.synthesis.noises()]
-    net = (FrozenSynthesis(g.synthesis) if fast else g.synthesis).double()
-    w = torch.randn(2, g.spec.num_ws, 8, generator=rng, dtype=torch.float64, requires_grad=True)
-    assert gradcheck(lambda w: net(w, noises), (w,), fast_mode=True)
-    assert gradgradcheck(lambda w: net(w, noises), (w,), fast_mode=True)
+    check_gradients(official(8), fast, rng)
 
 
 def test_the_norm_of_stored_weights_differs_only_in_its_epsilon(rng: torch.Generator) -> None:
