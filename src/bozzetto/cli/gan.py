@@ -88,8 +88,8 @@ def sample(argv: Sequence[str]) -> int:
 @torch.no_grad()
 def samples(gan: Gan, n: int, seed: int = 0, psi: float = 0.7) -> torch.Tensor:
     """Pictures [N, 3, S, S] in [0, 1] of random latents."""
-    z = torch.randn(n, gan.info.z_dim, generator=torch.Generator().manual_seed(seed)).to(gan.device)
-    return torch.cat([gan.image_from_w(gan.w_from_z(part, psi)).cpu() for part in z.split(16)]) / 2 + 0.5
+    parts = gan.z_samples(n, seed).split(16)
+    return torch.cat([gan.image_from_w(gan.w_from_z(part, psi)).cpu() for part in parts]) / 2 + 0.5
 
 
 @dataclass(frozen=True)

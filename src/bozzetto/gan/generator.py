@@ -116,12 +116,16 @@ class Gan:
             w = mean + psi * (w - mean)
         return w[:, None].expand(-1, self.info.num_ws, -1)
 
+    def z_samples(self, n: int, seed: int = 0) -> Float[Tensor, "n z"]:
+        """n random z; the same for the same n and seed on every device."""
+        generator = torch.Generator().manual_seed(seed + _SEED_OFFSET)
+        return torch.randn(n, self.info.z_dim, generator=generator).to(self.device)
+
     def w_samples(self, n: int = 4096, seed: int = 0) -> Float[Tensor, "n d"]:
         """n latents w of random z; the same for the same n and seed on every device."""
         if (n, seed) not in self._samples:
-            z = torch.randn(n, self.info.z_dim, generator=torch.Generator().manual_seed(seed + _SEED_OFFSET))
             with torch.no_grad():
-                self._samples[n, seed] = self.generator.mapping(z.to(self.device), self._label(n))
+                self._samples[n, seed] = self.generator.mapping(self.z_samples(n, seed), self._label(n))
         return self._samples[n, seed]
 
     def w_mean(self, n: int = 4096, seed: int = 0) -> Float[Tensor, " d"]:
