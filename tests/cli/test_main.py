@@ -137,4 +137,4 @@ def test_a_latent_of_another_generator_is_refused(tmp_path: Path, capsys: pytest
     save_latent(path, torch.zeros(3, 7), heads.info)
     photo = Path(__file__).parents[2] / "src" / "bozzetto" / "assets" / "demo_head_64.png"
     assert execute(["reconstruct", str(photo), "--latent", str(path), "--dry-run"]) == 2
-    assert "needs [512] or [10, 512]" in sentence(capsys)
+    assert f"needs [{heads.info.w_dim}] or [10, {heads.info.w_dim}]" in sentence(capsys)

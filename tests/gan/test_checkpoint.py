@@ -22,6 +22,7 @@ from bozzetto.gan.checkpoint import load_safetensors, read_metadata, save_safete
 from bozzetto.gan.discriminator import Discriminator
 from bozzetto.gan.spec import StyleGan2Spec
 from bozzetto.gan.stylegan2 import Generator
+from bozzetto.gan.zoo import ZOO, asset
 
 FACTS = {"name": "tiny", "category": "noise", "licence": "MIT"}
 
@@ -75,8 +76,12 @@ def test_a_generator_without_discriminator_loads(tmp_path: Path) -> None:
 
 def test_heads_are_built_in() -> None:
     gan = load_gan("heads")
-    assert (gan.info.name, gan.info.resolution, gan.info.w_dim, gan.info.num_ws) == ("heads", 64, 512, 10)
-    assert (gan.info.category, gan.info.licence, gan.info.sha256[:8]) == ("heads", "MIT", "8dd32641")
+    (row,) = (row for row in ZOO if row.name == "heads")
+    assert (gan.info.name, gan.info.resolution, gan.info.num_ws) == ("heads", 64, 10)
+    assert (gan.info.category, gan.info.licence, gan.info.sha256) == ("heads", "MIT", row.sha256)
+    card = asset(row).with_suffix(".md").read_text("utf-8")
+    assert f"`{row.sha256}`" in card
+    assert f"z and w {gan.info.w_dim} wide; {gan.info.num_mapping_layers} mapping layers" in card
     assert not any(p.requires_grad for p in gan.generator.parameters())
 
 
