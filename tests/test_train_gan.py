@@ -21,7 +21,7 @@ from bozzetto.gan.checkpoint import read_metadata
 from bozzetto.gan.training.shapes import spec_for
 from bozzetto.gan.training.trainer import TrainConfig, Trainer
 from bozzetto.gan.zoo import load_gan
-from bozzetto.train_gan import measure_distance
+from bozzetto.gan_distance import measure_distance
 
 SMALL = ["--size", "16", "--batch", "8", "--width", "0.25", "--w-dim", "16", "--mapping-layers", "2"]
 QUIET = ["--device", "cpu", "--distance-pictures", "0"]

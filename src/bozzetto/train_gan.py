@@ -12,28 +12,22 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
-from bozzetto.errors import InputError, MissingExtraError, OutputError
+from bozzetto.errors import InputError, OutputError
 from bozzetto.export.files import check_writable, write_text
 from bozzetto.export.images import grid, write_png
 from bozzetto.gan.checkpoint import save_safetensors
-from bozzetto.gan.protocol import GeneratorNet
 from bozzetto.gan.stylegan2 import Generator
-from bozzetto.gan.training.images import load_images, to_network
+from bozzetto.gan.training.images import load_images
 from bozzetto.gan.training.shapes import spec_for
-from bozzetto.gan.training.trainer import TrainConfig, Trainer, step_generator
+from bozzetto.gan.training.trainer import TrainConfig, Trainer
 from bozzetto.gan.training.warm import warm_start
 from bozzetto.gan.zoo import load_gan
-from bozzetto.keep import Interrupts
-from bozzetto.losses.stlpips import make_stlpips
-from bozzetto.metrics.frechet import frechet_distance
-from bozzetto.results.partial import LOG, STATE, Partial, open_partial
-
-SAMPLES = 36  # pictures of the grid, always of the same latents
-DISTANCE = "frechet_stlpips"
-DISTANCE_SCALE = 1000.0  # features have unit length, so their distances are small
+from bozzetto.gan_distance import DISTANCE, DISTANCE_SCALE, draw_samples, measure_distance
+from bozzetto.keep import Interrupted, Interrupts
+from bozzetto.results.partial import STATE, Partial, open_partial
 
 
 @dataclass(frozen=True)
@@ -100,9 +94,11 @@ def train(job: Job, progress: TrainProgress) -> Path:
         interrupts.patient = True
         while trainer.steps < total:
             run.step(total)
-            if interrupts.asked is not None:
+            # All processes stop after the same step, or one would wait for the others for ever.
+            if trainer.mean(torch.tensor(float(interrupts.asked is not None), device=job.device)) > 0:
                 run.keep()
                 interrupts.raise_if_asked()
+                raise Interrupted(message)
         run.finish()
     return job.out
 
@@ -229,48 +225,6 @@ def _restore(trainer: Trainer, job: Job, partial: Partial | None, progress: Trai
     return []
 
 
-@torch.no_grad()
-def draw_samples(net: GeneratorNet, seed: int, count: int = SAMPLES, stream: int = 3) -> Float[Tensor, "n 3 s s"]:
-    """Pictures in [0, 1], always of the same latents for the same seed and stream, with the stored noise."""
-    z = torch.randn(count, net.spec.z_dim, generator=step_generator(seed, 0, stream))
-    parts = []
-    for part in z.to(next(net.parameters()).device).split(32):
-        w = net.mapping(part)[:, None].expand(-1, net.spec.num_ws, -1)
-        parts.append(net.synthesis(w, net.synthesis.noises()).cpu())
-    return (torch.cat(parts) / 2 + 0.5).clamp(0, 1)
-
-
-@torch.no_grad()
-def measure_distance(
-    net: GeneratorNet, images: UInt8[Tensor, "n 3 s s"], count: int, seed: int = 0
-) -> dict[str, float] | None:
-    """The Frechet distance between real and generated pictures in the coarsest features of stlpips' network, averaged
-    over the picture, times 1000. Not "FID": the network is another.
-
-    Returns:
-        frechet_stlpips, and frechet_stlpips_real: the same between two sets of real pictures, the least that can be
-        expected of this count (only where there are twice as many). None where the network is not installed.
-    """
-    device = next(net.parameters()).device
-    try:
-        trunk = make_stlpips(device, "bf16")
-    except MissingExtraError:
-        return None
-
-    def features(pictures: Tensor) -> Tensor:
-        return torch.cat([trunk.features(p.to(device))[-1].mean((2, 3)).cpu() for p in pictures.split(64)])
-
-    def real(index: Tensor) -> Tensor:
-        return features(to_network(images[index]) / 2 + 0.5)
-
-    order = torch.randperm(len(images), generator=step_generator(seed, 0, 4))
-    first = real(order[:count])
-    found = {DISTANCE: frechet_distance(first, features(draw_samples(net, seed, count, stream=5)))}
-    if len(images) >= 2 * count:
-        found[f"{DISTANCE}_real"] = frechet_distance(first, real(order[count : 2 * count]))
-    return {name: round(DISTANCE_SCALE * value, 3) for name, value in found.items()}
-
-
 def facts_of(job: Job, trainer: Trainer) -> dict[str, str]:
     """What the generator's file says of itself."""
     return {
@@ -299,6 +253,3 @@ def card(job: Job, trainer: Trainer, pictures: int, log: list[dict[str, Any]]) -
         f"augmentation: {f'at {trainer.p:.2f} in the end' if job.train.adaptive else 'no'}.\n"
         f"- {DISTANCE}: Frechet distance times {DISTANCE_SCALE:g} in features of the stlpips network; not FID.\n{shown}"
     )
-
-
-__all__ = ["LOG", "Job", "TrainProgress", "draw_samples", "measure_distance", "train", "working_folder"]

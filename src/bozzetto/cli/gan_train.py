@@ -9,25 +9,23 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Annotated
 
 import torch
 import torch.distributed as dist
 import tyro
-from rich.console import Console
 from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
 
 from bozzetto.cli.parse import parse
-from bozzetto.cli.progress import clock, told
+from bozzetto.cli.progress import Live, clock, told
 from bozzetto.errors import InputError, MissingExtraError
 from bozzetto.gan.training.images import load_images
 from bozzetto.gan.training.trainer import TrainConfig
 from bozzetto.gan.zoo import load_gan
+from bozzetto.gan_distance import measure_distance
 from bozzetto.inputs import find_device
 from bozzetto.losses.stlpips import INSTALL
-from bozzetto.train_gan import Job, measure_distance, train
+from bozzetto.train_gan import Job, train
 
 LINE_EVERY_S = 30.0  # where there is no terminal
 
@@ -57,29 +55,12 @@ class Arguments:
     )
 
 
-class Shown:
+class Shown(Live):
     """A `TrainProgress` for people: a bar where there is a terminal, a line now and then where there is none."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True)
-        self.live = self.console.is_terminal
-        self.bar = Bar(TextColumn("{task.description}"), BarColumn(bar_width=10), console=self.console, transient=True)
-        self.task = self.bar.add_task("", total=None)
+        super().__init__(None, (TextColumn("{task.description}"), BarColumn(bar_width=10)))
         self.told_at = 0.0
-
-    def __enter__(self) -> Shown:
-        if self.live:
-            self.bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.live:
-            self.bar.stop()
-
-    def on_note(self, text: str) -> None:
-        self.console.print(f"Note: {text}", markup=False, highlight=False, soft_wrap=True)
 
     def on_step(self, images: int, total: int, terms: Mapping[str, float], images_per_s: float) -> None:
         left = clock((total - images) / images_per_s)
@@ -90,7 +71,7 @@ class Shown:
             self.bar.update(self.task, description=text, completed=images, total=total)
         elif time.monotonic() - self.told_at >= LINE_EVERY_S or images >= total:
             self.told_at = time.monotonic()
-            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self.line(text)
 
 
 def gan_train(argv: Sequence[str]) -> int:

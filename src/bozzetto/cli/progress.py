@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
+from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 
@@ -47,28 +48,19 @@ class TimeLeft:
         return left
 
 
-class Shown:
-    """A `keep.Progress` for people; use it in a `with` block."""
+Own = TypeVar("Own", bound="Live")
 
-    def __init__(
-        self, phases: Sequence[Phase], title: str = "", console: Console | None = None, terse: bool = False
-    ) -> None:
-        self.console, self.terse = console or Console(stderr=True), terse
-        self.title = title
-        self.left = TimeLeft(phases)
+
+class Live:
+    """A bar on stderr where that is a terminal, for as long as a `with` block lasts; lines that stay in any case."""
+
+    def __init__(self, console: Console | None, columns: Sequence[ProgressColumn], title: str = "") -> None:
+        self.console = console or Console(stderr=True)
         self.live = self.console.is_terminal
-        # As many losses as the line has room for.
-        self.shown = max(1, min(SHOWN_TERMS, (self.console.width - len(title) - 52) // 18))
-        name = Column(no_wrap=True, min_width=len(title) + 18)
-        count = MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=9))
-        columns = (TextColumn("{task.description}", table_column=name), BarColumn(bar_width=10), count)
-        tail = TextColumn("{task.fields[tail]}", table_column=Column(no_wrap=True, overflow="ellipsis"))
-        self.bar = Bar(*columns, tail, console=self.console, transient=True)
+        self.bar = Bar(*columns, console=self.console, transient=True)
         self.task = self.bar.add_task(title, total=None, tail="")
-        self.start = time.monotonic()
-        self.phase: Phase | None = None
 
-    def __enter__(self) -> Shown:
+    def __enter__(self: Own) -> Own:
         if self.live:
             self.bar.start()
         return self
@@ -81,6 +73,30 @@ class Shown:
 
     def on_note(self, text: str) -> None:
         self.line(f"Note: {text}")
+
+    def line(self, text: str) -> None:
+        """A line that stays, above the bar."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class Shown(Live):
+    """A `keep.Progress` for people."""
+
+    def __init__(
+        self, phases: Sequence[Phase], title: str = "", console: Console | None = None, terse: bool = False
+    ) -> None:
+        console = console or Console(stderr=True)
+        name = Column(no_wrap=True, min_width=len(title) + 18)
+        count = MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=9))
+        tail = TextColumn("{task.fields[tail]}", table_column=Column(no_wrap=True, overflow="ellipsis"))
+        columns = (TextColumn("{task.description}", table_column=name), BarColumn(bar_width=10), count, tail)
+        super().__init__(console, columns, title)
+        self.title, self.terse = title, terse
+        self.left = TimeLeft(phases)
+        # As many losses as the line has room for.
+        self.shown = max(1, min(SHOWN_TERMS, (console.width - len(title) - 52) // 18))
+        self.start = time.monotonic()
+        self.phase: Phase | None = None
 
     def on_inversion(self, done: int, total: int, terms: Mapping[str, float]) -> None:
         if self.live:
@@ -101,10 +117,6 @@ class Shown:
             spent, left = clock(time.monotonic() - self.start), clock(self.left.seconds(event.done))
             terms = f"  {told(event.terms)}" if event.terms else ""
             self.line(f"{phase.title}{terms}  ({spent}, {left} left)")
-
-    def line(self, text: str) -> None:
-        """A line that stays, above the bar."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def told(terms: Mapping[str, float], count: int = SHOWN_TERMS) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import mmap
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,11 +73,12 @@ class Limits:
         return CheckpointError(f"The file {self.file} {reason}; it is not opened.")
 
 
-class Unfinished:
-    """Something whose content comes with a later BUILD, e.g. an array: `finish(state)` gives the thing itself."""
+class Unfinished(ABC):
+    """Something whose content comes with a later BUILD, e.g. an array."""
 
+    @abstractmethod
     def finish(self, state: object) -> object:
-        raise NotImplementedError
+        """The thing itself."""
 
 
 def hashable(key: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -34,17 +35,18 @@ class GanSpec(Protocol):
         ...
 
 
-class SynthesisNet(nn.Module):
+class SynthesisNet(nn.Module, ABC):
     """g: w -> image."""
 
+    @abstractmethod
     def noises(self) -> list[Float[Tensor, "1 1 _ _"]]:
         """The stored noise of every layer that takes some."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(
         self, w: Float[Tensor, "b l d"], noises: Sequence[Float[Tensor, "n 1 _ _"]] | None
     ) -> Float[Tensor, "b 3 s s"]:
-        raise NotImplementedError
+        """Pictures; without noises where they are None."""
 
 
 class GeneratorNet(nn.Module):

@@ -57,8 +57,8 @@ def test_step_moves_everything_and_the_average_follows() -> None:
 def test_discriminator_learns_to_tell_the_set_from_noise() -> None:
     trainer = Trainer(SPEC, TrainConfig(batch=8, seed=1, path_weight=0.0, adaptive=False, shift=0.0))
     flat = torch.full((16, 3, 16, 16), 200, dtype=torch.uint8)
-    first = trainer.step(flat)["D"]
-    assert trainer.step(flat)["D"] < first or trainer.step(flat)["D"] < first
+    losses = [trainer.step(flat)["D"] for _ in range(12)]
+    assert max(losses[-3:]) < min(losses[:3])
 
 
 def drawn(kind: type, spec: StyleGan2Spec, seed: int) -> torch.nn.Module:

@@ -109,7 +109,7 @@ class Trainer:
         self._move_average()
         self.steps += 1
         if self.config.adaptive and self.steps % self.config.augmentation.interval == 0:
-            sign = self._mean(torch.tensor(float(np.mean(self.signs)), device=self.device))
+            sign = self.mean(torch.tensor(float(np.mean(self.signs)), device=self.device))
             self.p = self.config.augmentation.moved(self.p, float(sign), self.config.batch)
             self.signs.clear()
         return terms | {"p": self.p}
@@ -146,7 +146,7 @@ class Trainer:
             image, w = self.draw(count, rng)
             noise = torch.randn(image.shape, generator=rng).to(self.device)
             penalty, mean = losses.path_penalty(losses.path_lengths(image, w, noise), self.path_mean)
-            self.path_mean = self._mean(mean)
+            self.path_mean = self.mean(mean)
             self._apply(self.optim_g, penalty * (config.path_weight * config.path_interval))
             terms["path"] = float(penalty.detach())
         return terms
@@ -181,12 +181,12 @@ class Trainer:
         for group in optimiser.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    parameter.grad = self._mean(parameter.grad)
+                    parameter.grad = self.mean(parameter.grad)
                     # A rare value that is not finite must not spread.
                     torch.nan_to_num_(parameter.grad, nan=0.0, posinf=1e5, neginf=-1e5)
         optimiser.step()
 
-    def _mean(self, value: Tensor) -> Tensor:
+    def mean(self, value: Tensor) -> Tensor:
         """The mean over processes."""
         if self.world > 1:
             value = value.contiguous()
