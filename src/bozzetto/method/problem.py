@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -47,6 +47,15 @@ class Problem:
     def view_scale(self) -> ViewScale:
         view = self.config.view
         return ViewScale(view.rotation_deg, view.translation, view.translation_z)
+
+    def take(self, index: Tensor) -> Problem:
+        """The problem of some of the photos, in this order; index: [n], long."""
+        turned = self.turned
+        if turned is not None:
+            turned = Turned(turned.images[:, index], turned.view[:, index], turned.light[:, index])
+        prior = None if self.prior is None else self.prior[index]
+        photo, mask, latent = self.photo[index], self.mask[index], self.latent[index]
+        return replace(self, photo=photo, mask=mask, latent=latent, prior=prior, turned=turned)
 
     def autocast(self) -> AbstractContextManager[None]:
         """bfloat16 convolutions of the five networks where the settings say so."""

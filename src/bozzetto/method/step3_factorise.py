@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,6 +21,16 @@ from bozzetto.nets.networks import Networks
 FEATURES_MAX_BYTES = 512 * 2**20  # of target features kept for a phase; beyond, they are computed every time
 CHUNK = 16  # samples whose features are computed at once
 MOVES = ("view", "light", "depth", "albedo")
+
+
+class Samples(NamedTuple):
+    """Pictures of the photos' objects under other views and lights, with what V and L see in them."""
+
+    images: Float[Tensor, "m 3 s s"]
+    item: Tensor  # [m] index of the photo
+    view: Float[Tensor, "m 6"]
+    light: Float[Tensor, "m 4"]
+    wanted: list[Tensor] | None  # features, for both branches
 
 
 class FactoriseStep:
@@ -76,48 +88,65 @@ class FactoriseStep:
             wanted = target_features(targets, problem, mirror)
         else:
             wanted = [twice(tap[pick, item], mirror) for tap in self.pool_wanted]
-        item = item.to(problem.photo.device)
-        photos = len(problem.photo)
-        # One pass of V and L serves the photos and the samples: their convolutions have no batch statistics.
-        seen = torch.cat((problem.photo, targets))
-        view, light = predict_view(nets, seen, problem), predict_light(nets, seen, problem)
-        depth = predict_depth(nets, problem.photo, problem)
-        albedo = predict_albedo(nets, problem.photo, problem)
-        shape = make_shape(depth, problem, mirror)
+        return factorise_terms(problem, nets, targets, item, mirror, wanted, self.photo_wanted)
 
-        own = light_up(shape, twice(view[:photos], mirror), twice(light[:photos], mirror), problem)
-        photo_terms = photo_loss(albedo, shape, own, problem, mirror, self.photo_wanted)
-        terms = {f"photo_{k}": v for k, v in photo_terms.items()}
 
-        if problem.turned is not None:
-            terms["turned"] = problem.config.turn.weight * turned_error(nets, problem.turned, problem)
-        weights = problem.config.loss
-        if weights.prior_weight > 0 and problem.prior is not None:
-            away = (depth - problem.prior) / problem.depth_range.half
-            terms["prior"] = weights.prior_weight * away.square().mean()
-        mask = canonical_mask(problem.mask, depth.detach(), view[:photos].detach(), problem.camera)
-        terms.update(self._sample_terms(shape, albedo, mask, view[photos:], light[photos:], targets, item, wanted))
-        return {"total": sum_terms(terms), **terms}
+def factorise_terms(
+    problem: Problem,
+    nets: Networks,
+    targets: Float[Tensor, "m 3 s s"],
+    item: Tensor,
+    mirror: bool,
+    wanted: list[Tensor] | None = None,
+    photo_wanted: list[Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """Step 3's losses on these samples, weighted; "total" is their sum.
 
-    def _sample_terms(
-        self,
-        shape: Shape,
-        albedo: Float[Tensor, "b 3 s s"],
-        mask: Float[Tensor, "b 1 s s"],
-        view: Float[Tensor, "m 6"],
-        light: Float[Tensor, "m 4"],
-        targets: Float[Tensor, "m 3 s s"],
-        item: Tensor,
-        wanted: list[Tensor] | None,
-    ) -> dict[str, Tensor]:
-        problem, mirror = self.problem, self.mirror
-        photos = len(problem.photo)
-        if mirror:
-            albedo, mask = torch.cat((albedo, albedo.flip(3))), torch.cat((mask, mask.flip(3)))
-            item = torch.cat((item, item + photos))
-        view, light, targets = twice(view, mirror), twice(light, mirror), twice(targets, mirror)
-        sight = look(shape.depth[item], view, problem.camera, problem.depth_range, problem.config.compute.rasteriser)
-        shading = shade.shading(shade.diffuse(shape.normal[item], light), light)
-        seen = sample(torch.cat((albedo[item] * shading, mask[item]), 1), sight.grid)
-        weight = sight.mask * seen[:, 3:].detach()
-        return picture_loss(seen[:, :3], targets, weight, problem, wanted)
+    Args:
+        targets: samples of the photos, [0, 1].
+        item: [m], the photo of each sample.
+        wanted, photo_wanted: features of samples and photos for both branches, where they are known already.
+    """
+    item = item.to(problem.photo.device)
+    photos = len(problem.photo)
+    # One pass of V and L serves the photos and the samples: their convolutions have no batch statistics.
+    seen = torch.cat((problem.photo, targets))
+    view, light = predict_view(nets, seen, problem), predict_light(nets, seen, problem)
+    depth = predict_depth(nets, problem.photo, problem)
+    albedo = predict_albedo(nets, problem.photo, problem)
+    shape = make_shape(depth, problem, mirror)
+
+    own = light_up(shape, twice(view[:photos], mirror), twice(light[:photos], mirror), problem)
+    terms = {f"photo_{k}": v for k, v in photo_loss(albedo, shape, own, problem, mirror, photo_wanted).items()}
+
+    if problem.turned is not None:
+        terms["turned"] = problem.config.turn.weight * turned_error(nets, problem.turned, problem)
+    weights = problem.config.loss
+    if weights.prior_weight > 0 and problem.prior is not None:
+        away = (depth - problem.prior) / problem.depth_range.half
+        terms["prior"] = weights.prior_weight * away.square().mean()
+    mask = canonical_mask(problem.mask, depth.detach(), view[:photos].detach(), problem.camera)
+    samples = Samples(targets, item, view[photos:], light[photos:], wanted)
+    terms.update(_sample_terms(shape, albedo, mask, samples, problem, mirror))
+    return {"total": sum_terms(terms), **terms}
+
+
+def _sample_terms(
+    shape: Shape,
+    albedo: Float[Tensor, "b 3 s s"],
+    mask: Float[Tensor, "b 1 s s"],
+    samples: Samples,
+    problem: Problem,
+    mirror: bool,
+) -> dict[str, Tensor]:
+    """The samples out of their photos' depth and albedo, under the views and lights that V and L see in them."""
+    item = samples.item
+    if mirror:
+        item = torch.cat((item, item + len(problem.photo)))
+        albedo, mask = torch.cat((albedo, albedo.flip(3))), torch.cat((mask, mask.flip(3)))
+    view, light, targets = (twice(t, mirror) for t in (samples.view, samples.light, samples.images))
+    sight = look(shape.depth[item], view, problem.camera, problem.depth_range, problem.config.compute.rasteriser)
+    shading = shade.shading(shade.diffuse(shape.normal[item], light), light)
+    seen = sample(torch.cat((albedo[item] * shading, mask[item]), 1), sight.grid)
+    weight = sight.mask * seen[:, 3:].detach()
+    return picture_loss(seen[:, :3], targets, weight, problem, samples.wanted)
