@@ -40,6 +40,7 @@ from bozzetto.gan.discriminator import Discriminator  # noqa: E402
 from bozzetto.gan.initialise import initialise  # noqa: E402
 from bozzetto.gan.spec import StyleGan2Spec  # noqa: E402
 from bozzetto.gan.stylegan2 import Generator  # noqa: E402
+from browser import browser, page  # noqa: E402, F401  fixtures of every test
 
 torch.set_num_threads(1)  # sums in one order, whatever the machine
 
