@@ -8,10 +8,10 @@ import re
 import pytest
 from rich.console import Console
 
-from bozzetto.cli.progress import WEIGHTS, Shown, TimeLeft, clock
+from bozzetto.cli.progress import Shown, clock
 from bozzetto.keep import Progress
 from bozzetto.method.instance import Event
-from bozzetto.method.schedule import Phase
+from bozzetto.method.schedule import WEIGHTS, Phase, TimeLeft
 
 PHASES = (Phase("prior", 0, 4), Phase("albedo", 1, 2), Phase("factorise", 1, 3))
 SECONDS = {"prior": 0.5, "albedo": 1.0, "factorise": 7.0}
@@ -67,7 +67,7 @@ def test_what_is_left_is_known_once_every_kind_was_seen() -> None:
     assert left.seconds(0) == 0  # nothing is known yet
     told = []
     for event in events():
-        left.add(event)
+        left.add(event.phase, event.seconds)
         told.append(left.seconds(event.done))
     assert told[0] == pytest.approx(3 * 0.5 + 0.5 * others)  # other kinds by their usual weight
     assert told[6:] == [14.0, 7.0, 0.0]
@@ -75,7 +75,7 @@ def test_what_is_left_is_known_once_every_kind_was_seen() -> None:
 
 def test_an_early_stop_leaves_the_rest() -> None:
     left, others = TimeLeft(PHASES), 2 * WEIGHTS["albedo"] + 3 * WEIGHTS["factorise"]
-    left.add(Event(PHASES[0], 4, 4, 9, TERMS, 1.0))  # the prior was reached in its first iteration
+    left.add(PHASES[0], 1.0)  # the prior was reached in its first iteration
     assert left.seconds(4) == pytest.approx(others)
 
 

@@ -13,39 +13,9 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 
 from bozzetto.method.instance import Event
-from bozzetto.method.schedule import Phase
+from bozzetto.method.schedule import Phase, TimeLeft
 
-# Time of an iteration relative to the others, until a kind's own is known (64 px, preset quick, on a CPU).
-WEIGHTS = {"prior": 1.0, "albedo": 0.8, "project": 5.0, "collect": 1.8, "factorise": 10.0}
 SHOWN_TERMS = 5
-
-
-class TimeLeft:
-    """Seconds to the end, from the mean time of each kind of phase so far."""
-
-    def __init__(self, phases: Sequence[Phase]) -> None:
-        self.phases = list(phases)
-        self.ends = [sum(p.iterations for p in self.phases[: i + 1]) for i in range(len(self.phases))]
-        self.spent: dict[str, float] = {}
-        self.count: dict[str, int] = {}
-
-    def add(self, event: Event) -> None:
-        kind = event.phase.kind
-        self.spent[kind] = self.spent.get(kind, 0.0) + event.seconds
-        self.count[kind] = self.count.get(kind, 0) + 1
-
-    def mean(self, kind: str) -> float:
-        """Seconds of an iteration: measured, or guessed from the kinds that are known."""
-        if kind in self.count:
-            return self.spent[kind] / self.count[kind]
-        known = sum(WEIGHTS.get(k, 1.0) * n for k, n in self.count.items())
-        return WEIGHTS.get(kind, 1.0) * sum(self.spent.values()) / known if known else 0.0
-
-    def seconds(self, done: int) -> float:
-        left = 0.0
-        for phase, end in zip(self.phases, self.ends, strict=True):
-            left += max(0, min(phase.iterations, end - done)) * self.mean(phase.kind)
-        return left
 
 
 Own = TypeVar("Own", bound="Live")
@@ -107,7 +77,7 @@ class Shown(Live):
             self.line(f"latent: {told(terms)}")
 
     def on_iteration(self, event: Event) -> None:
-        self.left.add(event)
+        self.left.add(event.phase, event.seconds)
         phase = event.phase
         if self.live:
             tail = f"{clock(self.left.seconds(event.done))} left  {told(event.terms, self.shown)}"
