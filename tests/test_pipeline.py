@@ -18,7 +18,7 @@ from PIL import Image
 from bozzetto import Reconstruction, Truth, reconstruct
 from bozzetto.config import FitConfig, OptimConfig
 from bozzetto.errors import InputError, OutputError
-from bozzetto.keep import Interrupted
+from bozzetto.keep import Interrupted, Quiet
 from bozzetto.method.instance import Event
 from bozzetto.presets import find_preset
 from bozzetto.results import read_log, read_networks
@@ -69,6 +69,26 @@ def test_the_record_says_what_was_done(gan: Path, whole: Path) -> None:
     assert networks is not None
     assert {name.split(".")[0] for name in networks} == {"view", "light", "depth", "albedo", "offset"}
     assert not whole.with_name("result.partial").exists()
+
+
+class Looker(Quiet):
+    """A progress that looks at the object whenever it may."""
+
+    def __init__(self) -> None:
+        self.seen: list[Reconstruction] = []
+
+    def on_state(self, current: Callable[[], Reconstruction]) -> None:
+        self.seen.append(current())
+
+
+def test_looking_at_the_object_changes_nothing(gan: Path, whole: Path, tmp_path: Path) -> None:
+    looker = Looker()
+    result = go(gan, tmp_path / "looked", progress=looker)
+    assert same_files(whole, tmp_path / "looked", *TENSORS)
+    assert len(looker.seen) == len(read_log(whole))  # once after every iteration
+    last, first = looker.seen[-1].tensors(), looker.seen[0].tensors()
+    assert all(torch.equal(value, last[name]) for name, value in result.tensors().items())
+    assert all(not torch.equal(first[name], last[name]) for name in ("depth", "albedo", "view", "light", "recon"))
 
 
 def test_one_seed_one_result_another_seed_another(gan: Path, whole: Path, tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import FrameType, TracebackType
 from typing import Any, Protocol, runtime_checkable
 
 from bozzetto.method.instance import Event, moves_at
 from bozzetto.method.problem import Problem
 from bozzetto.method.state import FitState
+from bozzetto.results import Reconstruction
 from bozzetto.results.partial import STATE, Partial
 
 SAVE_EVERY_S = 20.0
@@ -32,6 +33,15 @@ class Progress(Protocol):
     def on_inversion(self, done: int, total: int, terms: Mapping[str, float]) -> None: ...
 
     def on_iteration(self, event: Event) -> None: ...
+
+
+@runtime_checkable
+class Onlooker(Progress, Protocol):
+    """A progress that also looks at the object while it is being fitted."""
+
+    def on_state(self, current: Callable[[], Reconstruction]) -> None:
+        """Called between two iterations. `current` makes the record of the object as it is now, in this call only."""
+        ...
 
 
 class Quiet:
@@ -99,6 +109,7 @@ class Keeper:
     def __init__(self, partial: Partial | None, interrupts: Interrupts, progress: Progress) -> None:
         self.partial, self.interrupts, self.progress = partial, interrupts, progress
         self.log: list[dict[str, Any]] = []
+        self.current: Callable[[], Reconstruction] | None = None  # for onlookers
         self._total = 0
         self._saved_at = time.monotonic()
         self._saving_s = 0.0
@@ -122,6 +133,8 @@ class Keeper:
         if self.partial and (self.interrupts.asked is not None or self._is_time(state)):
             self._save(self.partial, state)
         self.interrupts.raise_if_asked()
+        if self.current is not None and isinstance(self.progress, Onlooker):
+            self.progress.on_state(self.current)
 
     def _is_time(self, state: FitState) -> bool:
         waited = time.monotonic() - self._saved_at

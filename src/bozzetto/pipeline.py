@@ -36,9 +36,10 @@ from bozzetto.inputs import (
 from bozzetto.keep import Interrupts, Keeper, Progress, Quiet
 from bozzetto.losses.registry import make_perceptual
 from bozzetto.method import instance
-from bozzetto.method.problem import predict
+from bozzetto.method.problem import Problem, predict
 from bozzetto.method.sampling import SceneDistribution, find_distribution
 from bozzetto.metrics.truth import Truth, score_truth
+from bozzetto.nets.networks import Networks
 from bozzetto.presets import find_preset
 from bozzetto.priors.registry import find_prior
 from bozzetto.results import Provenance, Reconstruction, assemble, is_result_folder
@@ -135,14 +136,13 @@ def run(
 
         state = instance.new_state(problem, job.seed)
         keeper.restore(state, problem)
+        keeper.current = lambda: _record(job, problem, found, state.nets)
         interrupts.patient = True
         nets = instance.fit(problem, state, keeper)
         interrupts.patient = False
         interrupts.raise_if_asked()
 
-        with torch.no_grad():
-            factors = predict(nets, problem)
-        result = assemble(problem.photo, found.image, problem.mask, factors, found.w[0], job.camera, job.depth_range)
+        result = _record(job, problem, found, nets)
         provenance = Provenance(
             input_name=job.picture.name,
             config={**settings, FOUND: _found_out(job, masked, found)},
@@ -218,6 +218,13 @@ def reconstruct(
     """
     job = plan(image, gan, preset, mask, latent, prior, seed, device, config, category, size, inversion, scenes, crop)
     return run(job, out, resume, overwrite, progress, truth, formats)
+
+
+@torch.no_grad()
+def _record(job: Plan, problem: Problem, found: Found, nets: Networks) -> Reconstruction:
+    """The object as the networks have it now, without provenance."""
+    factors = predict(nets, problem)
+    return assemble(problem.photo, found.image, problem.mask, factors, found.w[0], job.camera, job.depth_range)
 
 
 def _found_out(job: Plan, masked: Masked, found: Found) -> dict[str, Any]:
