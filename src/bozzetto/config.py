@@ -116,3 +116,33 @@ class FitConfig:
     view: ViewConfig = field(default_factory=ViewConfig)
     nets: NetConfig = field(default_factory=NetConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
+
+
+@dataclass(frozen=True)
+class Round:
+    """Some epochs of a joint training. A visit walks steps 1 to 3 on some of the photos.
+
+    With visits to a batch, an epoch visits every batch of a fresh order, and every iteration takes the whole batch;
+    with visits to all, an epoch is one visit, and every iteration draws a batch.
+    """
+
+    epochs: int
+    albedo: int  # iterations of step 1, a visit
+    project: int
+    factorise: int
+    samples: int = 16  # Np, a photo and iteration
+    visit: Literal["batch", "all"] = "batch"
+    mirror: bool = False
+    mirror_albedo: bool = False
+
+
+@dataclass(frozen=True)
+class GeneralConfig:
+    """Joint training of one set of networks, the general model M*, on many photos. `fit.stages` plays no part."""
+
+    rounds: tuple[Round, ...]
+    fit: FitConfig
+    batch: int = 10  # photos an iteration, over all processes
+    prior_epochs: int = 1000  # of step 0, over all photos
+    patience: int = 0  # epochs without a better validation, after which the training ends; 0: never
+    validate_every: int = 1  # epochs

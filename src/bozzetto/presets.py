@@ -5,11 +5,13 @@ from __future__ import annotations
 from bozzetto.config import (
     ComputeConfig,
     FitConfig,
+    GeneralConfig,
     LossConfig,
     NetConfig,
     OptimConfig,
     PriorConfig,
     ProjectConfig,
+    Round,
     Stage,
     TurnConfig,
     ViewConfig,
@@ -67,6 +69,52 @@ PRESETS: dict[str, FitConfig] = {
         project=ProjectConfig(tail_layers=8),
     ),
 }
+
+
+_REP_FIT = FitConfig(stages=(), loss=_REP_LOSS, project=_REP_PROJECT, view=_REP_VIEW)
+
+# One model for many photos; see `bozzetto general train`.
+GENERAL_PRESETS: dict[str, GeneralConfig] = {
+    # Ours. What `quick` does for one photo, for all of them at once: the turn of every photo anchors V and L.
+    "general-quick": GeneralConfig(
+        rounds=(Round(4, 40, 150, 400, samples=2, visit="all", mirror=True, mirror_albedo=True),),
+        fit=FitConfig(
+            stages=(),
+            optim=OptimConfig(lr=3e-4, final_lr=0.05, prior_lr=5e-4, project_lr=5e-4),
+            loss=LossConfig(smooth_depth_weight=6.0, prior_weight=0.1),
+            project=ProjectConfig(collect_batches=8, teach=True),
+            turn=TurnConfig(use=True),
+            compute=ComputeConfig(precision="bf16", gan_precision="bf16"),
+        ),
+        batch=8,
+        prior_epochs=20,
+    ),
+    # Galatolo & Nilsson, Table 3; every photo of a batch gets its gradient, which theirs gave to the first one only.
+    "general": GeneralConfig(rounds=(Round(60, 13, 22, 18),), fit=_REP_FIT, batch=10),
+    # Galatolo & Nilsson, Table 4: initialisation epochs with many samples first.
+    "general-init": GeneralConfig(
+        rounds=(Round(10, 13, 1, 1, samples=128), Round(60, 13, 22, 18)), fit=_REP_FIT, batch=10
+    ),
+    # Pan et al.: 200 photos together, four stages.
+    "pan-joint": GeneralConfig(
+        rounds=(
+            Round(1, 1500, 1500, 1500, samples=8, visit="all", mirror=True),
+            Round(3, 700, 1000, 1000, samples=8, visit="all", mirror=True),
+        ),
+        fit=FitConfig(stages=(), project=ProjectConfig(collect_batches=4)),
+        batch=8,
+        prior_epochs=1000,
+    ),
+}
+
+
+def find_general_preset(name: str) -> GeneralConfig:
+    """The settings of a joint training by its preset's name. Raises InputError for a name that has none."""
+    if name not in GENERAL_PRESETS:
+        raise InputError(
+            f"There is no preset {name!r} for a general model; choose one of {', '.join(GENERAL_PRESETS)}."
+        )
+    return GENERAL_PRESETS[name]
 
 
 def find_preset(name: str) -> FitConfig:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-import torch.distributed as dist
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -27,6 +26,7 @@ from bozzetto.gan.training.warm import warm_start
 from bozzetto.gan.zoo import load_gan
 from bozzetto.gan_distance import DISTANCE, DISTANCE_SCALE, draw_samples, measure_distance
 from bozzetto.keep import Interrupted, Interrupts
+from bozzetto.processes import mean, place
 from bozzetto.results.partial import STATE, Partial, open_partial
 
 
@@ -78,7 +78,7 @@ def train(job: Job, progress: TrainProgress) -> Path:
         Interrupted: after Ctrl-C; the state is saved first.
     """
     _check(job)
-    chief = not dist.is_initialized() or dist.get_rank() == 0
+    chief = place()[0] == 0
     images = load_images(job.source, job.size, job.limit, on_bad=progress.on_note if chief else None)
     trainer = Trainer(spec_for(job.size, job.width, job.w_dim, job.mapping_layers), job.train, job.device)
     partial = open_partial(working_folder(job.out), _identity(job), job.resume, job.overwrite) if chief else None
@@ -95,7 +95,7 @@ def train(job: Job, progress: TrainProgress) -> Path:
         while trainer.steps < total:
             run.step(total)
             # All processes stop after the same step, or one would wait for the others for ever.
-            if trainer.mean(torch.tensor(float(interrupts.asked is not None), device=job.device)) > 0:
+            if mean(torch.tensor(float(interrupts.asked is not None), device=job.device)) > 0:
                 run.keep()
                 interrupts.raise_if_asked()
                 raise Interrupted(message)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -11,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-import torch
-import torch.distributed as dist
 import tyro
 from rich.progress import BarColumn, TextColumn
 
@@ -25,6 +22,7 @@ from bozzetto.gan.zoo import load_gan
 from bozzetto.gan_distance import measure_distance
 from bozzetto.inputs import find_device
 from bozzetto.losses.stlpips import INSTALL
+from bozzetto.processes import join, leave
 from bozzetto.train_gan import Job, train
 
 LINE_EVERY_S = 30.0  # where there is no terminal
@@ -78,25 +76,13 @@ def gan_train(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     args = parse(Arguments, argv, "gan train", "Train a StyleGAN2 on a folder or tar of pictures.")
     values = {name: getattr(args, name) for name in Arguments.__dataclass_fields__}
-    device = _join(find_device(args.device))
+    device = join(find_device(args.device))
     job = Job(**{**values, "device": device})
     with Shown() as shown:
         out = train(job, shown)
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    leave()
     sys.stdout.write(f"{out}\n")
     return 0
-
-
-def _join(device: torch.device) -> torch.device:
-    """Under torchrun, meet the other processes and take the device of this one's place; alone, change nothing."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return device
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return device
 
 
 @dataclass(frozen=True)

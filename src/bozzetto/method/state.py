@@ -31,9 +31,7 @@ class FitState:
         for i, batch in enumerate(self.collected):
             out[f"collected.{i}"] = batch.cpu().contiguous()
         if self.optimiser is not None:
-            for i, moments in self.optimiser.state_dict()["state"].items():
-                for key, value in moments.items():
-                    out[f"adam.{i}.{key}"] = _copy(torch.as_tensor(value))
+            out |= adam_tensors(self.optimiser, "adam.")
         return out
 
     def restore(self, tensors: dict[str, Tensor], moves: tuple[str, ...], optim: OptimConfig, fused: bool) -> None:
@@ -42,17 +40,10 @@ class FitState:
         self.generator.set_state(tensors["rng"])
         self.phase, self.iteration, kept = (int(v) for v in tensors["position"])
         self.collected = [tensors[f"collected.{i}"] for i in range(kept)]
-        adam = {k: v for k, v in tensors.items() if k.startswith("adam.")}
         self.optimiser = None
-        if adam:
+        if any(name.startswith("adam.") for name in tensors):
             self.optimiser = make_optimiser(self.nets.parameters(moves), optim, optim.lr, fused)
-            for i, parameter in enumerate(self.nets.parameters(moves)):
-                self.optimiser.state[parameter] = {
-                    # Where Adam itself keeps it: the fused one beside the parameter, the other on the CPU.
-                    "step": adam[f"adam.{i}.step"].to(parameter.device if fused else "cpu"),
-                    "exp_avg": _like(adam[f"adam.{i}.exp_avg"], parameter),
-                    "exp_avg_sq": _like(adam[f"adam.{i}.exp_avg_sq"], parameter),
-                }
+            restore_adam(self.optimiser, tensors, "adam.")
 
 
 def _copy(value: Tensor) -> Tensor:
@@ -70,3 +61,25 @@ def make_optimiser(parameters: list[nn.Parameter], optim: OptimConfig, lr: float
     return Adam(
         parameters, lr=lr, betas=(optim.beta1, optim.beta2), weight_decay=optim.weight_decay, fused=fused, foreach=False
     )
+
+
+def adam_tensors(optimiser: Adam, prefix: str) -> dict[str, Tensor]:
+    """Copies of the moments under `<prefix><number of the parameter>.<name>`."""
+    state = optimiser.state_dict()["state"]
+    return {
+        f"{prefix}{i}.{key}": _copy(torch.as_tensor(value))
+        for i, moments in state.items()
+        for key, value in moments.items()
+    }
+
+
+def restore_adam(optimiser: Adam, tensors: dict[str, Tensor], prefix: str) -> None:
+    """Inverse of `adam_tensors`."""
+    for group in optimiser.param_groups:
+        for i, parameter in enumerate(group["params"]):
+            optimiser.state[parameter] = {
+                # Where Adam itself keeps it: the fused one beside the parameter, the other on the CPU.
+                "step": tensors[f"{prefix}{i}.step"].to(parameter.device if group["fused"] else "cpu"),
+                "exp_avg": _like(tensors[f"{prefix}{i}.exp_avg"], parameter),
+                "exp_avg_sq": _like(tensors[f"{prefix}{i}.exp_avg_sq"], parameter),
+            }

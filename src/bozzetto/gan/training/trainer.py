@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from bozzetto.errors import InputError
 from bozzetto.gan.discriminator import Discriminator
 from bozzetto.gan.frozen import DTYPES, Precision
 from bozzetto.gan.initialise import initialise
@@ -25,6 +23,7 @@ from bozzetto.gan.stylegan2 import Generator, Synthesis
 from bozzetto.gan.training import fast, losses
 from bozzetto.gan.training.augment import Adaptive, augment, shift_and_mirror
 from bozzetto.gan.training.images import to_network
+from bozzetto.processes import mean, place, share_of
 
 
 @dataclass(frozen=True)
@@ -80,10 +79,8 @@ class Trainer:
         self.path_mean = torch.zeros((), device=self.device)
         self.signs: list[float] = []  # of D on real pictures since p moved
         self.dtype = DTYPES[config.precision]
-        self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        if config.batch % self.world:
-            raise InputError(f"The batch of {config.batch} cannot be shared by {self.world} processes.")
-        self.share = config.batch // self.world
+        self.rank = place()[0]
+        self.share = share_of(config.batch)
 
     def _adam(self, net: nn.Module, interval: int) -> torch.optim.Adam:
         """Adam, slowed so that the additional steps of a lazy penalty leave the moments as they were (appendix B)."""
@@ -109,7 +106,7 @@ class Trainer:
         self._move_average()
         self.steps += 1
         if self.config.adaptive and self.steps % self.config.augmentation.interval == 0:
-            sign = self.mean(torch.tensor(float(np.mean(self.signs)), device=self.device))
+            sign = mean(torch.tensor(float(np.mean(self.signs)), device=self.device))
             self.p = self.config.augmentation.moved(self.p, float(sign), self.config.batch)
             self.signs.clear()
         return terms | {"p": self.p}
@@ -145,8 +142,8 @@ class Trainer:
             count = max(1, round(self.share * config.path_share))
             image, w = self.draw(count, rng)
             noise = torch.randn(image.shape, generator=rng).to(self.device)
-            penalty, mean = losses.path_penalty(losses.path_lengths(image, w, noise), self.path_mean)
-            self.path_mean = self.mean(mean)
+            penalty, average = losses.path_penalty(losses.path_lengths(image, w, noise), self.path_mean)
+            self.path_mean = mean(average)
             self._apply(self.optim_g, penalty * (config.path_weight * config.path_interval))
             terms["path"] = float(penalty.detach())
         return terms
@@ -181,18 +178,10 @@ class Trainer:
         for group in optimiser.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    parameter.grad = self.mean(parameter.grad)
+                    parameter.grad = mean(parameter.grad)
                     # A rare value that is not finite must not spread.
                     torch.nan_to_num_(parameter.grad, nan=0.0, posinf=1e5, neginf=-1e5)
         optimiser.step()
-
-    def mean(self, value: Tensor) -> Tensor:
-        """The mean over processes."""
-        if self.world > 1:
-            value = value.contiguous()
-            dist.all_reduce(value)
-            value = value / self.world
-        return value
 
     @torch.no_grad()
     def _move_average(self) -> None:

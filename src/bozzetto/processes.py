@@ -1,0 +1,57 @@
+"""Several processes that train together, launched by torchrun: who this one is, its share, and sums over all."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from bozzetto.errors import InputError
+
+
+def join(device: torch.device) -> torch.device:
+    """Under torchrun, meet the other processes and take the device of this one's place; alone, change nothing."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return device
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device
+
+
+def leave() -> None:
+    """Part from the other processes, where there are any."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def place() -> tuple[int, int]:
+    """This process's rank and how many there are; (0, 1) for one that is alone."""
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def share_of(batch: int) -> int:
+    """How many of a batch are this process's. Raises InputError where the batch cannot be shared evenly."""
+    world = place()[1]
+    if batch % world:
+        raise InputError(f"The batch of {batch} cannot be shared by {world} processes.")
+    return batch // world
+
+
+def mean(value: Tensor) -> Tensor:
+    """The mean over processes."""
+    world = place()[1]
+    if world > 1:
+        value = value.contiguous()
+        dist.all_reduce(value)
+        value = value / world
+    return value
+
+
+def wait() -> None:
+    """Until every process has come here."""
+    if dist.is_initialized():
+        dist.barrier()
