@@ -7,6 +7,7 @@ camera is (0.5, 0.5, 1), light blue, as in the usual tangent-space normal maps.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,13 @@ def picture(image: Float[Tensor, "c h w"]) -> Image.Image:
     """An RGB (c = 3) or grey (c = 1) PIL picture of an image in [0, 1]."""
     array = to_uint8(image)
     return Image.fromarray(array[..., 0]) if array.shape[-1] == 1 else Image.fromarray(array)
+
+
+def png_bytes(image: Float[Tensor, "c h w"]) -> bytes:
+    """The picture as a PNG file."""
+    buffer = io.BytesIO()
+    picture(image).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def write_png(image: Float[Tensor, "c h w"] | Image.Image, path: Path) -> Path:

@@ -1,0 +1,89 @@
+"""What the viewer's page is given: the object of a reconstruction as plain numbers and base64, ready for JSON.
+
+The surface is the one of the films (`export.turn`): cut out by the mask, its depth brought to a finer grid by splines,
+with normals of that grid. The page only moves, lights and colours it.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.export.colours import depth_table
+from bozzetto.export.glb import glb_bytes
+from bozzetto.export.images import png_bytes, shown_depth_range, to_uint8
+from bozzetto.export.matting import binary, cut_out, object_mask, resample_smooth
+from bozzetto.export.mesh import MAX_STRETCH, mesh_of
+from bozzetto.export.outline import largest_part
+from bozzetto.export.scene import Scene, factors_of
+from bozzetto.geometry.heightfield import grid_faces, normals
+from bozzetto.geometry.render import FAR_MARGIN
+from bozzetto.geometry.warp import resize_grid
+from bozzetto.types import Camera
+
+GRID = 256  # vertices a side that the surface is brought to, about
+MAX_SIDE = 512  # of the grid and of textures: what a phone turns with ease
+NORMAL_STEPS = 32767  # a normal's x and y as 16-bit whole numbers; z follows, since it is never positive
+
+
+def grid_size(size: int) -> int:
+    """Vertices a side: a whole number of them from pixel to pixel, so that each pixel keeps its depth."""
+    return min(max(1, round((GRID - 1) / (size - 1))) * (size - 1) + 1, MAX_SIDE)
+
+
+def one_piece(mask: Float[Tensor, "1 1 s s"]) -> Float[Tensor, "1 1 s s"]:
+    """The mask without the islands beside its largest part, as in the mesh."""
+    inside = binary(mask)
+    faces = grid_faces(mask.shape[-1]).numpy()
+    faces = faces[(inside.reshape(-1) > 0).numpy()[faces].all(axis=1)]
+    kept = torch.zeros_like(mask).reshape(-1)
+    kept[torch.from_numpy(np.unique(largest_part(faces, mask.numel())))] = 1
+    if not bool(kept.any()):
+        return mask
+    return mask * F.max_pool2d(kept.reshape(mask.shape), 3, stride=1, padding=1)
+
+
+def _coded(values: np.ndarray[Any, Any], kind: str) -> str:
+    return base64.b64encode(np.ascontiguousarray(values).astype(kind).tobytes()).decode("ascii")
+
+
+def viewer_data(scene: Scene) -> dict[str, Any]:
+    """The page's data as a JSON object.
+
+    Numbers are little-endian. `depth` float32 [g, g] in scene units; `normal` int16 [g, g, 2]; `albedo` uint8
+    [t, t, 4], the mask in its fourth channel; `colours` uint8 [256, 4], far to near; `photo` and `glb` whole files.
+    """
+    size = scene.camera.size
+    mask = one_piece(object_mask(scene.canonical_mask[None], scene.normal[None]))
+    factors = cut_out(factors_of(scene), mask, scene.depth_range.far + FAR_MARGIN)
+    grid, texture = grid_size(size), min(size, MAX_SIDE)
+    depth = resample_smooth(factors.depth, grid)
+    normal = normals(depth, Camera(grid, scene.camera.fov_deg))[0, :2].permute(1, 2, 0)
+    painted = torch.cat((factors.albedo, mask), dim=1)
+    painted = painted if texture == size else resize_grid(painted, texture)
+    shown = shown_depth_range(scene.depth, scene.canonical_mask, scene.depth_range)
+    opaque = torch.cat((depth_table(), torch.ones(256, 1)), dim=1).T[:, :, None]
+    return {
+        "name": scene.title,
+        "facts": dict(scene.facts),
+        "size": size,
+        "fovDeg": scene.camera.fov_deg,
+        "view": scene.view.tolist(),
+        "light": scene.light.tolist(),
+        "shown": [shown.near, shown.far],
+        "maxStretch": MAX_STRETCH,
+        "grid": grid,
+        "texture": texture,
+        "depth": _coded(depth[0, 0].numpy(), "<f4"),
+        "normal": _coded((normal * NORMAL_STEPS).round().numpy(), "<i2"),
+        "albedo": _coded(to_uint8(painted[0]), "u1"),
+        "colours": _coded(to_uint8(opaque), "u1"),
+        "photo": base64.b64encode(png_bytes(scene.image)).decode("ascii"),
+        "glb": base64.b64encode(glb_bytes(mesh_of(scene))).decode("ascii"),
+    }

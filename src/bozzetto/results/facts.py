@@ -1,0 +1,66 @@
+"""A result in words: what a person reads beside the object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bozzetto.results.provenance import Provenance
+
+# The scores that are shown: name in the record, title, unit.
+SCORES = (("mad_depth_deg", "MAD", "°"), ("side_x100", "SIDE ×100", ""))
+
+
+def _at(record: Any, *names: str) -> Any:
+    """The value at nested names of a JSON object; None where there is none."""
+    for name in names:
+        record = record.get(name) if isinstance(record, Mapping) else None
+    return record
+
+
+def text_at(provenance: Provenance, *names: str) -> str:
+    """A text in the record's settings, empty where there is none."""
+    value = _at(provenance.config, *names)
+    return value if isinstance(value, str) else ""
+
+
+def _numbers(values: Any) -> list[float]:
+    """The finite numbers in a JSON object, of any depth."""
+    if isinstance(values, Mapping):
+        return [number for value in values.values() for number in _numbers(value)]
+    return [float(values)] if isinstance(values, int | float) and not isinstance(values, bool) else []
+
+
+def seconds_of(provenance: Provenance) -> float:
+    """Wall clock of all phases together, 0 where nothing was recorded."""
+    return sum(_numbers(provenance.seconds))
+
+
+def duration(seconds: float) -> str:
+    """4.2 s, 38 s, 5 min 07 s."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
+
+
+def scores_of(provenance: Provenance) -> dict[str, str]:
+    """The scores against a known truth, title to value; empty where no truth was known."""
+    values = {title: (_at(provenance.metrics, name), unit) for name, title, unit in SCORES}
+    return {title: f"{value:.2f}{unit}" for title, (value, unit) in values.items() if isinstance(value, float)}
+
+
+def facts_of(provenance: Provenance, size: int) -> dict[str, str]:
+    """Title to value, most telling first; what is not known is left out."""
+    seconds = seconds_of(provenance)
+    told = {
+        "Photo": provenance.input_name,
+        "Generator": provenance.generator_name,
+        "Category": text_at(provenance, "category"),
+        "Starting shape": text_at(provenance, "fit", "prior", "shape"),
+        "Seed": "" if provenance.seed is None else str(provenance.seed),
+        "Size": f"{size} px",
+        "Made in": duration(seconds) if seconds > 0 else "",
+        **scores_of(provenance),
+    }
+    return {title: value for title, value in told.items() if value}

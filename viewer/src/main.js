@@ -1,0 +1,142 @@
+import { bytes, decode } from "./data.js";
+import { listen } from "./gestures.js";
+import { fromPad, inWords, toPad } from "./light.js";
+import { Pad } from "./pad.js";
+import { turned } from "./pose.js";
+import { save, stem } from "./save.js";
+import { Stage } from "./stage.js";
+import { start, zoomed } from "./state.js";
+
+const SAVED_PX = 1024;
+const raw = JSON.parse(document.getElementById("data").textContent);
+const at = (id) => document.getElementById(id);
+const canvas = at("object");
+let state = start(raw);
+let stage = null;
+let pad = null;
+let waiting = false;
+
+function change(changes) {
+  state = { ...state, ...changes };
+  show();
+}
+
+function show() {
+  if (waiting) return;
+  waiting = true;
+  requestAnimationFrame(() => {
+    waiting = false;
+    draw();
+  });
+}
+
+function ground() {
+  const [red, green, blue] = getComputedStyle(canvas).backgroundColor.match(/[\d.]+/g).map(Number);
+  return [red / 255, green / 255, blue / 255];
+}
+
+function draw() {
+  const scale = Math.min(window.devicePixelRatio || 1, 2);
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((side) => Math.max(1, Math.round(side * scale)));
+  stage.draw(state, ground(), width, height);
+  tell();
+}
+
+// The controls and the words follow the state, whatever moved it.
+function tell() {
+  const degrees = (value) => Math.round((value * 180) / Math.PI);
+  at("ambient").value = String(state.light[0]);
+  at("diffuse").value = String(state.light[1]);
+  at("canonical").value = String(state.canonical);
+  at("ambient-value").textContent = state.light[0].toFixed(2);
+  at("diffuse-value").textContent = state.light[1].toFixed(2);
+  at("canonical-value").textContent =
+    state.canonical === 0 ? "photo" : state.canonical === 1 ? "frontal" : `${Math.round(100 * state.canonical)} %`;
+  pad.draw(state.light);
+  const sideways = -degrees(state.yaw);
+  const turn = [
+    sideways ? `turned ${Math.abs(sideways)}° ${sideways > 0 ? "right" : "left"}` : "",
+    degrees(state.pitch) ? `tilted ${Math.abs(degrees(state.pitch))}° ${state.pitch > 0 ? "down" : "up"}` : "",
+  ].filter(Boolean);
+  at("status").textContent = `${turn.join(", ") || "not turned"} · ${inWords(state.light)}`;
+}
+
+function moveLight(x, y) {
+  change({ light: fromPad(x, y, state.light[0], state.light[1]) });
+}
+
+function reset() {
+  change({ ...start(raw), colour: state.colour, form: state.form });
+}
+
+function wire() {
+  const gestures = {
+    turn: (yaw, pitch) => change(turned(state, yaw, pitch)),
+    light: (x, y) => {
+      const now = toPad(state.light);
+      moveLight(now.x + x, now.y + y);
+    },
+    zoom: (factor) => change(zoomed(state, factor)),
+    pan: (x, y) => change({ panX: state.panX + x, panY: state.panY + y }),
+    reset,
+  };
+  listen(canvas, gestures, () => at("drag-light").checked);
+  pad = new Pad(at("pad"), moveLight);
+  for (const [index, id] of ["ambient", "diffuse"].entries())
+    at(id).addEventListener("input", (event) => {
+      const light = [...state.light];
+      light[index] = Number(event.target.value);
+      change({ light });
+    });
+  at("canonical").addEventListener("input", (event) => change({ canonical: Number(event.target.value) }));
+  for (const name of ["colour", "form"])
+    for (const choice of document.querySelectorAll(`input[name=${name}]`)) {
+      choice.checked = choice.value === state[name];
+      choice.addEventListener("change", () => change({ [name]: choice.value }));
+    }
+  at("drag-turn").checked = true;
+  at("reset").addEventListener("click", reset);
+  at("picture").addEventListener("click", () => {
+    stage.draw(state, ground(), SAVED_PX, SAVED_PX);
+    canvas.toBlob((blob) => save(blob, `${stem(raw.name)}_view.png`)); // before the browser clears the canvas
+    show();
+  });
+  at("glb").addEventListener("click", () =>
+    save(new Blob([bytes(raw.glb)], { type: "model/gltf-binary" }), `${stem(raw.name)}.glb`),
+  );
+  new ResizeObserver(show).observe(canvas);
+  for (const query of ["(prefers-color-scheme: dark)", "(resolution: 1dppx)"])
+    matchMedia(query).addEventListener("change", show);
+  canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
+  canvas.addEventListener("webglcontextrestored", show);
+}
+
+function listFacts() {
+  for (const [title, value] of Object.entries(raw.facts)) {
+    const row = document.createElement("div");
+    for (const [kind, text] of [["dt", title], ["dd", value]]) {
+      const cell = document.createElement(kind);
+      cell.textContent = text;
+      row.append(cell);
+    }
+    at("facts").append(row);
+  }
+}
+
+async function run() {
+  listFacts();
+  const photo = at("photo");
+  photo.src = `data:image/png;base64,${raw.photo}`;
+  await photo.decode();
+  if (!document.createElement("canvas").getContext("webgl2")) {
+    at("trouble").hidden = false;
+    return;
+  }
+  stage = new Stage(canvas, decode(raw), photo);
+  wire();
+  draw();
+  performance.mark("first-picture");
+  document.documentElement.dataset.ready = "yes";
+}
+
+run();
