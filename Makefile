@@ -41,6 +41,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PIP) torch
 	$(PIP) -e '.[dev]'
 	@$(PIP) ai-edge-litert || echo "Note: ai-edge-litert has no build for this system; photos are cut out without it."
+	@$(PIP) usd-core || echo "Note: usd-core has no build for this system; meshes are not written as USDZ."
 	@for name in $(DATA_ONLY); do $(PIP) --no-deps $$name || \
 	  echo "Note: $$name has no build for this system; what needs it will say so. To try again: rm $(INSTALLED)"; done
 	@touch $@

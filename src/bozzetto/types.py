@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 BORDER_COLUMNS = 2  # on either side, pulled to `DepthRange.border` by the depth network's head: no shape there
@@ -80,3 +80,13 @@ class Rendering:
     normal: Float[Tensor, "b 3 h w"]  # canonical, unit, toward the camera (z <= 0)
     diffuse: Float[Tensor, "b 1 h w"]  # max(0, n . direction), canonical
     shading: Float[Tensor, "b 1 h w"]  # ambient + diffuse strength x diffuse, canonical
+
+
+@dataclass(frozen=True)
+class ThroughGan:
+    """The object turned and relit, each rendering brought back to the generator's nearest picture."""
+
+    turn: UInt8[Tensor, "n 3 s s"]  # 0 to 255, along the views
+    turn_view: Float[Tensor, "n 6"]  # rx, ry, rz [rad], tx, ty, tz [scene units]; in the photo's light
+    relight: UInt8[Tensor, "m 3 s s"]  # along the lights
+    relight_light: Float[Tensor, "m 4"]  # ambient, diffuse, dx, dy; in the photo's pose

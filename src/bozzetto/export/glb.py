@@ -17,14 +17,15 @@ from bozzetto.export.images import write_png
 from bozzetto.export.mesh import Mesh
 
 
-def _check(mesh: Mesh) -> None:
+def check_surface(mesh: Mesh) -> None:
+    """Raise OutputError for a mesh without faces."""
     if len(mesh.faces) == 0:
         raise OutputError("No surface is left to write as a mesh; lower the mask threshold or raise the stretch limit.")
 
 
 def glb_bytes(mesh: Mesh) -> bytes:
     """The mesh as binary glTF 2.0: matt, double-sided, with a PNG texture and vertex normals. Raises OutputError."""
-    _check(mesh)
+    check_surface(mesh)
     material = PBRMaterial(
         name="bozzetto",
         baseColorTexture=Image.fromarray(mesh.texture),
@@ -61,7 +62,7 @@ def write_obj(mesh: Mesh, path: Path) -> list[Path]:
 
     The texture and the material are written first, so that an OBJ that is there always finds them.
     """
-    _check(mesh)
+    check_surface(mesh)
     material, texture = path.with_suffix(".mtl"), path.with_name(f"{path.stem}_texture.png")
     up = np.stack((mesh.uv[:, 0], 1 - mesh.uv[:, 1]), axis=1)  # OBJ counts v from the bottom
     corner = mesh.faces + 1  # and vertices from 1

@@ -23,7 +23,7 @@ from bozzetto.geometry.camera import unproject
 from bozzetto.geometry.heightfield import grid_faces, normals
 from bozzetto.geometry.pose import PIVOT_DEPTH
 from bozzetto.geometry.warp import resize_grid
-from bozzetto.types import Camera
+from bozzetto.types import BORDER_COLUMNS, Camera
 
 Texture = Literal["baked", "albedo"]
 
@@ -60,14 +60,18 @@ def to_gltf_directions(directions: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3
     return directions * torch.tensor((1.0, -1.0, -1.0), dtype=directions.dtype)
 
 
-def texture_picture(scene: Scene, texture: Texture = "baked", min_px: int = TEXTURE_PX) -> UInt8[np.ndarray, "t t 3"]:
+def texture_picture(
+    scene: Scene, texture: Texture = "baked", min_px: int = TEXTURE_PX, background: bool = False
+) -> UInt8[np.ndarray, "t t 3"]:
     """The mesh's texture: albedo x shading as in the photo's light ("baked"), or albedo alone.
 
-    Object colours are carried beyond the mask, so that no background shows at the rim. Read bilinearly to at least
-    `min_px` pixels a side, a whole number of texels from pixel to pixel, so that each pixel keeps its exact colour.
+    Object colours are carried beyond the mask, so that no background shows at the rim, unless it is kept. Read
+    bilinearly to at least `min_px` pixels a side, a whole number of texels from pixel to pixel, so that each pixel
+    keeps its exact colour.
     """
     flat = scene.albedo[None] if texture == "albedo" else (scene.albedo * scene.shading)[None]
-    flat = extend(flat, binary(object_mask(scene.canonical_mask[None], scene.normal[None])))
+    if not background:
+        flat = extend(flat, binary(object_mask(scene.canonical_mask[None], scene.normal[None])))
     steps = flat.shape[-1] - 1
     return to_uint8(resize_grid(flat, steps * max(1, math.ceil((min_px - 1) / steps)) + 1)[0])
 
@@ -97,6 +101,7 @@ def mesh_of(
     threshold: float = MASK_THRESHOLD,
     max_stretch: float = MAX_STRETCH,
     largest_only: bool = True,
+    background: bool = False,
 ) -> Mesh:
     """The object as a mesh: one vertex a pixel of the canonical depth, its outline cut where the mask is `threshold`.
 
@@ -105,26 +110,33 @@ def mesh_of(
         texture: "baked" keeps the photo's light in the texture, "albedo" leaves it out.
         threshold: background is where the canonical mask is below. A mask that never reaches it keeps the whole grid.
         max_stretch: faces steeper than this (depth over sideways way) span a jump in depth and are left out.
-        largest_only: keep only the largest connected part.
+        largest_only: keep only the largest connected part; does not hold where the background is kept.
+        background: keep the whole picture, but for its outermost columns, which are no shape.
     """
     camera, size = scene.camera, scene.camera.size
     mask = object_mask(scene.canonical_mask[None], scene.normal[None]).double()
+    if background:
+        mask = torch.ones_like(mask)
     inside = binary(mask, threshold)
     # Depth is carried a little beyond the mask, so that the outline ends in the surface and not half-way down a wall.
     depth = extend(scene.depth[None].double(), inside)
-    picture = texture_picture(scene, texture)
+    picture = texture_picture(scene, texture, background=background)
 
     points = to_gltf_points(unproject(depth, camera), camera).reshape(-1, 3).numpy()
     normal = to_gltf_directions(normals(depth, camera).permute(0, 2, 3, 1)).reshape(-1, 3).numpy()
     corners = np.concatenate((points, normal, _uv(size, picture.shape[0]).numpy()), axis=1)
     level = mask if bool((mask >= threshold).any()) else inside
     faces = grid_faces(size).numpy()
-    faces = faces[np.isfinite(corners).all(axis=1)[faces].all(axis=1)]
+    usable = np.isfinite(corners).all(axis=1)
+    if background:
+        column = np.arange(size * size) % size
+        usable &= (column >= BORDER_COLUMNS) & (column < size - BORDER_COLUMNS)
+    faces = faces[usable[faces].all(axis=1)]
 
     corners, faces = clip_at(corners, faces, level.reshape(-1).numpy(), threshold)
     # One unit of texture coordinates is the picture's width, and so is one mesh unit.
     faces = faces[stretch(corners[:, 2], corners[:, 6:], faces) <= max_stretch]
-    if largest_only:
+    if largest_only and not background:
         faces = largest_part(faces, len(corners))
     corners, faces = without_unused(corners, faces)
     length = np.linalg.norm(corners[:, 3:6], axis=1, keepdims=True)

@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 MAX_YAW_DEG = 30.0
+MAX_PITCH_DEG = 15.0
+CIRCLE_DEG = 15.0
 # Pan's light jitter r moves strength from ambient to diffuse, shading = a - 0.6 r + (b + r) n.d; it goes up to 0.6.
 _JITTER = 0.4
 _MIN_AMBIENT = 0.2
@@ -29,6 +31,24 @@ def turn_path(count: int, max_yaw_deg: float = MAX_YAW_DEG, max_pitch_deg: float
     """
     phase = torch.arange(count) * (2 * math.pi / max(count, 1))
     return _views(math.radians(max_yaw_deg) * phase.sin(), math.radians(max_pitch_deg) * phase.cos())
+
+
+def nod_path(count: int, max_pitch_deg: float = MAX_PITCH_DEG) -> Float[Tensor, "n 6"]:
+    """One closed nod about the canonical pose; only the pitch moves, as a sine over the frames."""
+    phase = torch.arange(count) * (2 * math.pi / max(count, 1))
+    return _views(torch.zeros(count), math.radians(max_pitch_deg) * phase.sin())
+
+
+def circle_path(count: int, radius_deg: float = CIRCLE_DEG) -> Float[Tensor, "n 6"]:
+    """One round of the nose on a circle: yaw and pitch a quarter of a round apart, equally far."""
+    return turn_path(count, radius_deg, radius_deg)
+
+
+def there_and_back(count: int, kept: int) -> Float[Tensor, "n"]:
+    """Places in a row of `kept` pictures, as fractions, for one closed swing: from the middle to the end, to the
+    beginning and back to where frame 0 follows."""
+    phase = torch.arange(count) * (2 * math.pi / max(count, 1))
+    return (kept - 1) / 2 * (1 + phase.sin())
 
 
 def turn_row(count: int = 5, max_yaw_deg: float = MAX_YAW_DEG) -> Float[Tensor, "n 6"]:

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from bozzetto.types import Camera, DepthRange, Factors
+from bozzetto.types import Camera, DepthRange, Factors, ThroughGan
 
 
 @runtime_checkable
@@ -54,5 +54,7 @@ class Scene(Protocol):
 
 
 def factors_of(scene: Scene) -> Factors:
+    @property
+    def through_gan(self) -> ThroughGan | None: ...
     """The scene's canonical factors as a batch of one."""
     return Factors(depth=scene.depth[None], albedo=scene.albedo[None], view=scene.view[None], light=scene.light[None])

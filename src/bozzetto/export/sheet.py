@@ -1,4 +1,7 @@
-"""One picture with the whole story: photo, mask, inversion, reconstruction, the factors, five turns, five lights."""
+"""One picture with the whole story: photo, mask, inversion, reconstruction, the factors, five turns, five lights.
+
+Where the result keeps pictures through the GAN, a row of them stands below the turns and below the lights.
+"""
 
 from __future__ import annotations
 
@@ -61,15 +64,40 @@ def factor_tiles(scene: Scene, side: int = _BIG) -> list[Tile]:
 
 def turn_tiles(scene: Scene, side: int = _SMALL, count: int = 5) -> list[Tile]:
     views = turn_row(count)
-    degrees = [round(math.degrees(float(yaw))) for yaw in views[:, 1]]
     images = turned(scene, views, _OVERSAMPLE * side)
-    return [tile(f"{d:+d}\u00b0" if d else "0\u00b0", image, side) for d, image in zip(degrees, images, strict=True)]
+    return [tile(_degrees(yaw), image, side) for yaw, image in zip(views[:, 1], images, strict=True)]
+
+
+def _degrees(yaw_rad: Float[Tensor, ""]) -> str:
+    whole = round(math.degrees(float(yaw_rad)))
+    return f"{whole:+d}\u00b0" if whole else "0\u00b0"
+
+
+_LIGHTS = ("from the left", "upper left", "from above", "upper right", "from the right")
 
 
 def relight_tiles(scene: Scene, side: int = _SMALL) -> list[Tile]:
-    labels = ("from the left", "upper left", "from above", "upper right", "from the right")
-    images = relit(scene, relight_row(scene.light, len(labels)), _OVERSAMPLE * side)
-    return [tile(label, image, side) for label, image in zip(labels, images, strict=True)]
+    images = relit(scene, relight_row(scene.light, len(_LIGHTS)), _OVERSAMPLE * side)
+    return [tile(label, image, side) for label, image in zip(_LIGHTS, images, strict=True)]
+
+
+def gan_rows(scene: Scene, side: int = _SMALL) -> list[list[Tile]]:
+    """Two rows of the generator's own pictures of the turned and of the relit object; none where none are kept."""
+    kept = scene.through_gan
+    if kept is None:
+        return []
+    turns, lights = (_spread(len(pictures)) for pictures in (kept.turn, kept.relight))
+    named = [f"GAN, {_degrees(kept.turn_view[i, 1])}" for i in turns], [f"GAN, {name}" for name in _LIGHTS]
+    chosen = kept.turn[turns], kept.relight[lights]
+    return [
+        [tile(label, image.float() / 255, side) for label, image in zip(labels, images, strict=True)]
+        for labels, images in zip(named, chosen, strict=True)
+    ]
+
+
+def _spread(count: int) -> list[int]:
+    """Five places out of so many, evenly from the first to the last."""
+    return torch.linspace(0, count - 1, len(_LIGHTS)).round().long().tolist()
 
 
 def _rounded(image: Image.Image, radius: int = 7) -> Image.Image:
@@ -93,9 +121,13 @@ def _row(page: Image.Image, top: int, tiles: list[Tile]) -> int:
 def draw_sheet(scene: Scene, title: str = "", note: str = "") -> Image.Image:
     """The contact sheet as an RGB picture; `title` and a small `note` (right) stand on top when given."""
     factors = factor_tiles(scene)
-    rows = [factors[:4], factors[4:], turn_tiles(scene), relight_tiles(scene)]
+    turns, lights = turn_tiles(scene), relight_tiles(scene)
+    sections = [[factors[:4], factors[4:]], [turns], [lights]]
+    for section, row in zip(sections[1:], gan_rows(scene), strict=False):  # what the GAN shows below what it should
+        section.append(row)
     head = _TITLE if title or note else 0
-    body = sum(row[0].image.height + _LABEL + _GAP for row in rows) - _GAP + 2 * _SECTION
+    rows = [row for section in sections for row in section]
+    body = sum(row[0].image.height + _LABEL + _GAP for row in rows) - _GAP + (len(sections) - 1) * _SECTION
     page = Image.new("RGB", (_WIDTH, 2 * _MARGIN + head + body), _PAGE)
     draw = ImageDraw.Draw(page)
     if title:
@@ -103,9 +135,10 @@ def draw_sheet(scene: Scene, title: str = "", note: str = "") -> Image.Image:
     if note:
         draw.text((_WIDTH - _MARGIN, _MARGIN + 2), note, fill=_SOFT_INK, font=_font(13), anchor="ra")
     top = _MARGIN + head
-    for index, row in enumerate(rows):
-        top = _row(page, top, row)
-        if index in (1, 2):  # a thin line between what was found and what it is good for
+    for index, section in enumerate(sections):
+        for row in section:
+            top = _row(page, top, row)
+        if index < len(sections) - 1:  # a thin line between what was found and what it is good for
             line = top - _GAP + _SECTION // 2 + 3
             draw.line((_MARGIN, line, _WIDTH - _MARGIN, line), fill=(226, 223, 216))
             top += _SECTION

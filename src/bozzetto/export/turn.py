@@ -32,15 +32,21 @@ def turned(
     scene: Scene,
     views: Float[Tensor, "n 6"],
     size: int,
-    light: Float[Tensor, "4"] | None = None,
+    light: Float[Tensor, "4"] | Float[Tensor, "n 4"] | None = None,
     background: tuple[float, ...] = BACKGROUND,
 ) -> Iterator[Float[Tensor, "3 t t"]]:
-    """A picture [3, size, size] in [0, 1] for each view, under the photo's light or another, drawn when asked for."""
+    """A picture [3, size, size] in [0, 1] for each view, drawn when asked for.
+
+    light: the photo's own if not given, another for all views, or one for each.
+    """
     factors, camera, mask = _prepare(scene, size)
-    lamp = (scene.light if light is None else light)[None]
-    lit = factors.albedo * shade.shading(shade.diffuse(normals(factors.depth, camera), lamp), lamp)
-    layers = torch.cat((lit, mask), dim=1)
-    for view in views:
+    normal = normals(factors.depth, camera)
+    lamps = (scene.light if light is None else light).expand(len(views), 4)
+    shone: Tensor | None = None
+    for view, lamp in zip(views, lamps, strict=True):
+        if shone is None or not torch.equal(lamp, shone):
+            lit = factors.albedo * shade.shading(shade.diffuse(normal, lamp[None]), lamp[None])
+            layers, shone = torch.cat((lit, mask), dim=1), lamp
         sight = look(factors.depth, view[None], camera, scene.depth_range)
         seen = sample(layers, sight.grid)
         yield over(seen[:, :3], seen[:, 3:] * sight.mask, background)[0]

@@ -22,14 +22,16 @@ from bozzetto.errors import OutputError
 from bozzetto.export.files import write_bytes, write_text
 from bozzetto.export.formats import DEFAULT_FORMATS, FILE_NAMES, check_formats, depth_scales, export_all
 from bozzetto.results.provenance import Provenance, plain
+from bozzetto.export.options import ExportOptions
 from bozzetto.results.reconstruction import SHAPES, Reconstruction
 from bozzetto.results.replace import new_folder
-from bozzetto.types import Camera, DepthRange
+from bozzetto.types import Camera, DepthRange, ThroughGan
 
 SCHEMA_VERSION = 1
 KIND = "bozzetto-reconstruction"
 RECORD, SCENE, NETWORKS, LOG = "reconstruction.json", "scene.safetensors", "networks.safetensors", "log.jsonl"
-OUR_NAMES = FILE_NAMES | {RECORD, SCENE, NETWORKS, LOG}
+THROUGH_GAN = "through_gan.safetensors"
+OUR_NAMES = FILE_NAMES | {RECORD, SCENE, NETWORKS, THROUGH_GAN, LOG}
 _MAX_RECORD_BYTES = 16 * 2**20
 
 
@@ -70,15 +72,40 @@ def write(
             files["networks"] = {"file": NETWORKS, "sha256": hashlib.sha256(weights).hexdigest()}
             write_bytes(fresh / NETWORKS, weights)
         if lines is not None:
+        if reconstruction.through_gan is not None:
+            pictures = _pack(vars(reconstruction.through_gan))
+            files["through_gan"] = {"file": THROUGH_GAN, "sha256": hashlib.sha256(pictures).hexdigest()}
+            write_bytes(fresh / THROUGH_GAN, pictures)
             files["log"] = {"file": LOG, "sha256": hashlib.sha256(lines).hexdigest()}
             write_bytes(fresh / LOG, lines)
         export_all(reconstruction, fresh, wanted)
-        record = json.dumps(_record(reconstruction, files), indent=2, allow_nan=False, ensure_ascii=False)
-        write_text(fresh / RECORD, record + "\n")
+        _write_record(fresh, _record(reconstruction, files))
     return folder
 
 
 def _record(reconstruction: Reconstruction, files: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+def keep_through_gan(folder: Path, pictures: ThroughGan) -> None:
+    """Put pictures through the GAN into a finished result folder, in place of any that are there.
+
+    The record names them last, so that an interrupt leaves a whole result, at worst one without such pictures.
+
+    Raises:
+        OutputError: as `read` and `write` do.
+    """
+    read(folder)
+    record = _record_of(folder)
+    if record["files"].pop("through_gan", None) is not None:
+        _write_record(folder, record)
+    packed = _pack(vars(pictures))
+    write_bytes(folder / THROUGH_GAN, packed)
+    record["files"]["through_gan"] = {"file": THROUGH_GAN, "sha256": hashlib.sha256(packed).hexdigest()}
+    _write_record(folder, record)
+
+
+def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    write_text(folder / RECORD, json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
     camera, limits = reconstruction.camera, reconstruction.depth_range
     return {
         "kind": KIND,
@@ -133,8 +160,9 @@ def read(folder: Path) -> Reconstruction:
         camera = Camera(int(record["camera"]["size"]), float(record["camera"]["fov_deg"]))
         limits = DepthRange(float(record["depth_range"]["near"]), float(record["depth_range"]["far"]))
         provenance = Provenance.from_json(record["provenance"])
-        return Reconstruction(**tensors, camera=camera, depth_range=limits, provenance=provenance)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        pictures = None if kept is None else ThroughGan(**kept)
+        return Reconstruction(**tensors, camera=camera, depth_range=limits, provenance=provenance, through_gan=pictures)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise OutputError(f"{folder} is damaged ({error}); write the result again.") from error
 
 
@@ -158,15 +186,18 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 
 
 def export_folder(
-    source: Path | str | Reconstruction, out: Path | str, formats: Iterable[str] = DEFAULT_FORMATS
+    source: Path | str | Reconstruction,
+    out: Path | str,
+    formats: Iterable[str] = DEFAULT_FORMATS,
+    options: ExportOptions = ExportOptions(),  # noqa: B008  frozen
 ) -> list[Path]:
     """Draw a stored result, or a record at hand, again into the folder `out`; returns the files written.
 
-    `out` may be the result folder itself. Raises InputError for an unknown format and OutputError as `read` does.
+    `out` may be the result folder itself. Raises what `export_all` does, and OutputError as `read` does.
     """
     wanted = check_formats(formats)
     scene = source if isinstance(source, Reconstruction) else read(Path(source))
-    return export_all(scene, Path(out), wanted)
+    return export_all(scene, Path(out), wanted, options)
 
 
 def _inside(folder: Path, name: str) -> Path:

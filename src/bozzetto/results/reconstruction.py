@@ -17,7 +17,7 @@ from bozzetto.export.formats import DEFAULT_FORMATS
 from bozzetto.export.matting import at_size
 from bozzetto.geometry.render import render
 from bozzetto.results.provenance import Provenance
-from bozzetto.types import Camera, DepthRange, Factors, Rendering
+from bozzetto.types import Camera, DepthRange, Factors, Rendering, ThroughGan
 
 # The shape of each tensor; S is the camera's size, "L" and "d" are the latent's own.
 SHAPES: dict[str, tuple[int | str, ...]] = {
@@ -61,6 +61,7 @@ class Reconstruction:
     depth_range: DepthRange = field(default_factory=DepthRange)
     provenance: Provenance = field(default_factory=Provenance)
 
+    through_gan: ThroughGan | None = None  # turned and relit pictures by the generator, where they were made
     def __post_init__(self) -> None:
         for name, shape in SHAPES.items():
             value = getattr(self, name)
@@ -74,6 +75,8 @@ class Reconstruction:
                     f"torch.float32 {wanted} on cpu"
                 )
 
+        if self.through_gan is not None:
+            check_through_gan(self.through_gan, self.camera.size)
     @property
     def size(self) -> int:
         """Pixels a side."""
@@ -146,6 +149,17 @@ def _rows(
     try:
         rows = own if value is None else torch.as_tensor(value, dtype=torch.float32, device="cpu").detach()
     except (TypeError, ValueError, RuntimeError) as error:
+def check_through_gan(kept: ThroughGan, size: int) -> None:
+    """Raise ValueError where pictures or what goes with them are not of their kind and shape."""
+    pairs = ((kept.turn, kept.turn_view, 6, "turn"), (kept.relight, kept.relight_light, 4, "relight"))
+    for pictures, rows, width, name in pairs:
+        good = pictures.dtype == torch.uint8 and list(pictures.shape[1:]) == [3, size, size] and len(pictures) > 0
+        if not good or rows.dtype != torch.float32 or list(rows.shape) != [len(pictures), width]:
+            raise ValueError(
+                f"{name} through the GAN is {pictures.dtype} {tuple(pictures.shape)} with {tuple(rows.shape)}"
+            )
+
+
         raise InputError(f"A {name} is {width} numbers or rows of {width} numbers.") from error
     rows = rows[None] if rows.dim() == 1 else rows
     if rows.dim() != 2 or rows.shape[1] != width or len(rows) == 0:
