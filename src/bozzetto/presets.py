@@ -83,7 +83,7 @@ GENERAL_PRESETS: dict[str, GeneralConfig] = {
             optim=OptimConfig(lr=3e-4, final_lr=0.05, prior_lr=5e-4, project_lr=5e-4),
             loss=LossConfig(smooth_depth_weight=6.0, prior_weight=0.1),
             project=ProjectConfig(collect_batches=8, teach=True),
-            turn=TurnConfig(use=True),
+            turn=TurnConfig(use=True, steps=3, iterations=30),
             compute=ComputeConfig(precision="bf16", gan_precision="bf16"),
         ),
         batch=8,

@@ -51,11 +51,7 @@ def is_safetensors(head: bytes) -> bool:
 
 def load_safetensors(path: Path) -> LoadedGan:
     """Read our format strictly. Raises CheckpointError with one sentence for anything that is not exactly right."""
-    facts = read_metadata(path)
-    try:
-        tensors = load_file(path, device="cpu")
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"The file {path.name} is damaged or not whole ({error}); get it again.") from None
+    facts, tensors = read_tensors(path)
     w_avg = tensors.pop("w_avg", None)
     if facts.get("format") in own_format.KINDS:
         nets = own_format.networks_of(facts, tensors, path.name)
@@ -137,7 +133,7 @@ def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str
         save_file(tensors, temporary, metadata)
         os.replace(temporary, path)
     except (SafetensorError, OSError) as error:
-        raise OutputError(f"The generator cannot be written to {path} ({error}).") from None
+        raise OutputError(f"{path} cannot be written ({error}); free some space or choose another place.") from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -159,6 +155,15 @@ def read_metadata(path: Path) -> dict[str, str]:
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise CheckpointError(f"The file {path.name} has metadata that are not text; it is not a generator of ours.")
     return metadata
+
+
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a safetensors file. Raises CheckpointError with one sentence."""
+    facts = read_metadata(path)
+    try:
+        return facts, load_file(path, device="cpu")
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"The file {path.name} is damaged or not whole ({error}); get it again.") from None
 
 
 def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:

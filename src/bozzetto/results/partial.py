@@ -13,6 +13,7 @@ Every file is written under another name and renamed. Reading runs no code.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,8 @@ from bozzetto.results.provenance import plain
 
 KIND = "bozzetto-partial"
 RECORD, STATE, LOG = "state.json", "state.safetensors", "log.jsonl"
-OUR_NAMES = frozenset({RECORD, STATE, LOG, "mask.safetensors", "inversion.safetensors"})
+OUR_NAMES = frozenset({RECORD, STATE, LOG, "mask.safetensors", "inversion.safetensors", "collected.f16"})
+OUR_CHUNKS = re.compile(r"[a-z]+_\d{6}\.safetensors")  # ingredients of many photos
 
 
 def partial_folder(out: Path) -> Path:
@@ -154,7 +156,8 @@ def _record(folder: Path) -> dict[str, Any] | None:
 def _clear(folder: Path) -> None:
     try:
         for entry in list(folder.iterdir()):
-            if entry.name in OUR_NAMES or (entry.name.startswith(".") and ".part" in entry.name):
+            unfinished = entry.name.startswith(".") and ".part" in entry.name
+            if entry.name in OUR_NAMES or OUR_CHUNKS.fullmatch(entry.name) or unfinished:
                 entry.unlink()
         if not any(folder.iterdir()):
             folder.rmdir()
