@@ -160,7 +160,9 @@ def read(folder: Path) -> Reconstruction:
         camera = Camera(int(record["camera"]["size"]), float(record["camera"]["fov_deg"]))
         limits = DepthRange(float(record["depth_range"]["near"]), float(record["depth_range"]["far"]))
         provenance = Provenance.from_json(record["provenance"])
-        pictures = None if kept is None else ThroughGan(**kept)
+        pictures = (
+            ThroughGan(**_unpack(_named(folder, record, "through_gan"))) if "through_gan" in record["files"] else None
+        )
         return Reconstruction(**tensors, camera=camera, depth_range=limits, provenance=provenance, through_gan=pictures)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise OutputError(f"{folder} is damaged ({error}); write the result again.") from error
