@@ -24,6 +24,7 @@ OPTIONAL = {
     "stlpips-pytorch": "--perceptual stlpips",
     "lpips": "--perceptual lpips-vgg",
     "openexr": "reads depth in EXR files",
+    **dict.fromkeys(("starlette", "uvicorn", "python-multipart"), "bozzetto serve"),
 }
 
 
