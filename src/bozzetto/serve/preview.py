@@ -1,0 +1,35 @@
+"""The object as it is now, drawn: a pure function from a record to a few pictures."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.export.images import depth_rgb, normal_rgb, over, shown_depth_range
+from bozzetto.export.paths import turn_row
+from bozzetto.export.turn import turned
+from bozzetto.results import Reconstruction
+
+TURNS = 11  # pictures in the strip, from one side to the other
+MAX_YAW_DEG = 35.0
+MAX_TURN_PX = 192
+NAMES = ("photo", "recon", "depth", "normal", "turn")
+
+
+@torch.no_grad()
+def draw(scene: Reconstruction) -> dict[str, Float[Tensor, "3 _ _"]]:
+    """Pictures in [0, 1] by the names of `NAMES`.
+
+    photo: as it was cropped; recon: the rendering in its pose, on a neutral ground; depth, normal: frontal, in
+    colours; turn: `TURNS` square pictures side by side, from the object's one side to the other.
+    """
+    limits = shown_depth_range(scene.depth, scene.canonical_mask, scene.depth_range)
+    sides = turned(scene, turn_row(TURNS, MAX_YAW_DEG), min(scene.size, MAX_TURN_PX))
+    return {
+        "photo": scene.image,
+        "recon": over(scene.recon, scene.recon_mask),
+        "depth": depth_rgb(scene.depth, limits.near, limits.far, scene.canonical_mask),
+        "normal": normal_rgb(scene.normal, scene.canonical_mask),
+        "turn": torch.cat(list(sides), dim=2),
+    }
