@@ -21,8 +21,8 @@ from torch import Tensor
 from bozzetto.errors import OutputError
 from bozzetto.export.files import write_bytes, write_text
 from bozzetto.export.formats import DEFAULT_FORMATS, FILE_NAMES, check_formats, depth_scales, export_all
-from bozzetto.results.provenance import Provenance, plain
 from bozzetto.export.options import ExportOptions
+from bozzetto.results.provenance import Provenance, plain
 from bozzetto.results.reconstruction import SHAPES, Reconstruction
 from bozzetto.results.replace import new_folder
 from bozzetto.types import Camera, DepthRange, ThroughGan
@@ -71,11 +71,11 @@ def write(
             weights = _pack(networks)
             files["networks"] = {"file": NETWORKS, "sha256": hashlib.sha256(weights).hexdigest()}
             write_bytes(fresh / NETWORKS, weights)
-        if lines is not None:
         if reconstruction.through_gan is not None:
             pictures = _pack(vars(reconstruction.through_gan))
             files["through_gan"] = {"file": THROUGH_GAN, "sha256": hashlib.sha256(pictures).hexdigest()}
             write_bytes(fresh / THROUGH_GAN, pictures)
+        if lines is not None:
             files["log"] = {"file": LOG, "sha256": hashlib.sha256(lines).hexdigest()}
             write_bytes(fresh / LOG, lines)
         export_all(reconstruction, fresh, wanted)
@@ -83,7 +83,6 @@ def write(
     return folder
 
 
-def _record(reconstruction: Reconstruction, files: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
 def keep_through_gan(folder: Path, pictures: ThroughGan) -> None:
     """Put pictures through the GAN into a finished result folder, in place of any that are there.
 
@@ -106,6 +105,7 @@ def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
     write_text(folder / RECORD, json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
+def _record(reconstruction: Reconstruction, files: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     camera, limits = reconstruction.camera, reconstruction.depth_range
     return {
         "kind": KIND,

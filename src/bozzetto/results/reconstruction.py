@@ -60,8 +60,8 @@ class Reconstruction:
     camera: Camera
     depth_range: DepthRange = field(default_factory=DepthRange)
     provenance: Provenance = field(default_factory=Provenance)
-
     through_gan: ThroughGan | None = None  # turned and relit pictures by the generator, where they were made
+
     def __post_init__(self) -> None:
         for name, shape in SHAPES.items():
             value = getattr(self, name)
@@ -74,9 +74,9 @@ class Reconstruction:
                     f"{name} is {value.dtype} {tuple(value.shape)} on {value.device} instead of a detached "
                     f"torch.float32 {wanted} on cpu"
                 )
-
         if self.through_gan is not None:
             check_through_gan(self.through_gan, self.camera.size)
+
     @property
     def size(self) -> int:
         """Pixels a side."""
@@ -143,12 +143,6 @@ class Reconstruction:
         return result_folder.read(Path(folder))
 
 
-def _rows(
-    value: Tensor | Sequence[float] | Sequence[Sequence[float]] | None, own: Tensor, width: int, name: str
-) -> Float[Tensor, "n width"]:
-    try:
-        rows = own if value is None else torch.as_tensor(value, dtype=torch.float32, device="cpu").detach()
-    except (TypeError, ValueError, RuntimeError) as error:
 def check_through_gan(kept: ThroughGan, size: int) -> None:
     """Raise ValueError where pictures or what goes with them are not of their kind and shape."""
     pairs = ((kept.turn, kept.turn_view, 6, "turn"), (kept.relight, kept.relight_light, 4, "relight"))
@@ -160,6 +154,12 @@ def check_through_gan(kept: ThroughGan, size: int) -> None:
             )
 
 
+def _rows(
+    value: Tensor | Sequence[float] | Sequence[Sequence[float]] | None, own: Tensor, width: int, name: str
+) -> Float[Tensor, "n width"]:
+    try:
+        rows = own if value is None else torch.as_tensor(value, dtype=torch.float32, device="cpu").detach()
+    except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"A {name} is {width} numbers or rows of {width} numbers.") from error
     rows = rows[None] if rows.dim() == 1 else rows
     if rows.dim() != 2 or rows.shape[1] != width or len(rows) == 0:
