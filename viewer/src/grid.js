@@ -42,31 +42,22 @@ export function coordinates(grid, side) {
   return out;
 }
 
-// Whether neighbours span a jump in depth: more than maxStretch of depth to one of sideways way.
-function jump(depth, a, b, grid, fovDeg, maxStretch) {
-  const wide = (2 * Math.tan((fovDeg * Math.PI) / 360)) / (grid - 1);
-  return Math.abs(depth[a] - depth[b]) > maxStretch * wide;
-}
-
-export function triangles(depth, mask, grid, fovDeg, maxStretch) {
+export function triangles(mask, grid) {
   const out = [];
   for (let v = 0; v + 1 < grid; v++)
     for (let u = 0; u + 1 < grid; u++) {
       const a = v * grid + u;
       const [b, c, d] = [a + 1, a + grid, a + grid + 1];
-      if (Math.max(mask[a], mask[b], mask[c], mask[d]) < KEPT) continue;
-      const torn = (p, q) => jump(depth, p, q, grid, fovDeg, maxStretch);
-      if (!torn(a, c) && !torn(a, b)) out.push(a, c, b);
-      if (!torn(b, d) && !torn(c, d)) out.push(b, c, d);
+      if (Math.max(mask[a], mask[b], mask[c], mask[d]) >= KEPT) out.push(a, c, b, b, c, d);
     }
   return new Uint32Array(out);
 }
 
 // Every `step`th row and column of the grid as lines between neighbouring vertices.
-export function lines(depth, mask, grid, step, fovDeg, maxStretch) {
+export function lines(mask, grid, step) {
   const out = [];
   const add = (a, b) => {
-    if (Math.max(mask[a], mask[b]) >= KEPT && !jump(depth, a, b, grid, fovDeg, maxStretch)) out.push(a, b);
+    if (Math.max(mask[a], mask[b]) >= KEPT) out.push(a, b);
   };
   for (let i = 0; i < grid; i += step)
     for (let j = 0; j + 1 < grid; j++) {

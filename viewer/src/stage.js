@@ -1,9 +1,9 @@
 // The object on the canvas. Draws when told to, and never by itself.
 
 import {
-  BufferAttribute, BufferGeometry, Camera, ClampToEdgeWrapping, Color, DataTexture, DoubleSide, GLSL3, Group,
-  LinearFilter, LineSegments, Matrix4, Mesh, NoColorSpace, Points, RGBAFormat, SRGBColorSpace, Scene, ShaderMaterial,
-  Texture, Vector2, Vector3, WebGLRenderer,
+  BufferAttribute, BufferGeometry, Camera, ClampToEdgeWrapping, Color, CustomBlending, DataTexture, DoubleSide, GLSL3,
+  Group, LinearFilter, LineSegments, Matrix4, Mesh, NoColorSpace, OneFactor, Points, RGBAFormat, SRGBColorSpace, Scene, ShaderMaterial,
+  Texture, Vector2, Vector3, WebGLRenderer, ZeroFactor,
 } from "three";
 
 import { atVertices, coordinates, lines, points, positions, triangles } from "./grid.js";
@@ -13,7 +13,14 @@ import { COLOURS, FLAT, fragmentShader, vertexShader } from "./shader.js";
 
 const NEAR = 0.4;
 const FAR = 1.8;
-const LINES = 64; // rows and columns that the wireframe shows, about; and the cloud points a side
+const LINES = 64; // rows and columns that the wireframe shows, about
+const POINTS = 128; // of the cloud, a side, about
+
+// Alpha says how much of a rim's pixel is covered, and must not reach the page, which would shine through.
+const COVERAGE = {
+  alphaToCoverage: true, blending: CustomBlending, blendSrc: OneFactor, blendDst: ZeroFactor,
+  blendSrcAlpha: ZeroFactor, blendDstAlpha: OneFactor,
+};
 
 function texture(content, width, height) {
   const made = new DataTexture(content, width, height, RGBAFormat);
@@ -54,18 +61,18 @@ export class Stage {
 
   _build(photo) {
     const { data } = this;
-    const { grid, texture: side, fovDeg, maxStretch } = data;
+    const { grid, texture: side, fovDeg } = data;
     const mask = atVertices(data.mask, side, grid).map((value) => value / 255);
     const shared = {
       position: new BufferAttribute(positions(data.depth, grid, fovDeg), 3),
       normalXY: new BufferAttribute(data.normal, 2, true),
       uv: new BufferAttribute(coordinates(grid, side), 2),
     };
-    const step = Math.max(1, Math.round((grid - 1) / LINES));
+    const step = (count) => Math.max(1, Math.round((grid - 1) / count));
     const indices = {
-      surface: triangles(data.depth, mask, grid, fovDeg, maxStretch),
-      wireframe: lines(data.depth, mask, grid, step, fovDeg, maxStretch),
-      points: points(mask, grid, step),
+      surface: triangles(mask, grid),
+      wireframe: lines(mask, grid, step(LINES)),
+      points: points(mask, grid, step(POINTS)),
     };
     this.uniforms = {
       albedoMap: { value: texture(data.albedo, side, side) },
@@ -90,7 +97,7 @@ export class Stage {
       return made;
     };
     this.surface = object(Mesh, "surface", indices.surface, {
-      alphaToCoverage: true, side: DoubleSide, polygonOffset: true, polygonOffsetFactor: 1, polygonOffsetUnits: 1,
+      ...COVERAGE, side: DoubleSide, polygonOffset: true, polygonOffsetFactor: 1, polygonOffsetUnits: 1,
     });
     this.wireframe = object(LineSegments, "wireframe", indices.wireframe);
     this.points = object(Points, "points", indices.points);
@@ -109,7 +116,7 @@ export class Stage {
     renderer.setPixelRatio(1);
     const size = renderer.getSize(new Vector2());
     if (size.x !== width || size.y !== height) renderer.setSize(width, height, false);
-    renderer.setClearColor(new Color().setRGB(...ground, SRGBColorSpace)); // the screen's values, as the shader's
+    renderer.setClearColor(new Color().setRGB(...ground, SRGBColorSpace), 1); // the screen's values, as the shader's
 
     const side = Math.min(width, height);
     const scale = pictureScale(data.size, data.fovDeg) * state.zoom;
@@ -129,7 +136,7 @@ export class Stage {
     uniforms.strength.value.set(state.light[0], state.light[1]);
     uniforms.toward.value.set(...toward(state.light));
     uniforms.ground.value.set(...ground);
-    uniforms.pointSize.value = Math.max(1.5, (side / LINES) * state.zoom * 0.4);
+    uniforms.pointSize.value = Math.max(1.5, (side / POINTS) * state.zoom * 0.7);
     const colour = COLOURS.indexOf(state.colour);
     const thin = state.form !== "surface";
     this.surface.material.uniforms.colour.value = thin ? FLAT : colour;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -19,6 +20,8 @@ class Scene(Protocol):
 
     @property
     def title(self) -> str: ...
+    @property
+    def facts(self) -> Mapping[str, str]: ...
     @property
     def image(self) -> Float[Tensor, "3 s s"]: ...
     @property

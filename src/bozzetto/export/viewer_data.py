@@ -19,7 +19,7 @@ from bozzetto.export.colours import depth_table
 from bozzetto.export.glb import glb_bytes
 from bozzetto.export.images import png_bytes, shown_depth_range, to_uint8
 from bozzetto.export.matting import binary, cut_out, object_mask, resample_smooth
-from bozzetto.export.mesh import MAX_STRETCH, mesh_of
+from bozzetto.export.mesh import MAX_STRETCH, mesh_of, stretch, unit_scale
 from bozzetto.export.outline import largest_part
 from bozzetto.export.scene import Scene, factors_of
 from bozzetto.geometry.heightfield import grid_faces, normals
@@ -37,16 +37,29 @@ def grid_size(size: int) -> int:
     return min(max(1, round((GRID - 1) / (size - 1))) * (size - 1) + 1, MAX_SIDE)
 
 
-def one_piece(mask: Float[Tensor, "1 1 s s"]) -> Float[Tensor, "1 1 s s"]:
-    """The mask without the islands beside its largest part, as in the mesh."""
-    inside = binary(mask)
-    faces = grid_faces(mask.shape[-1]).numpy()
+def one_piece(
+    mask: Float[Tensor, "1 1 s s"], depth: Float[Tensor, "1 1 s s"], camera: Camera
+) -> Float[Tensor, "1 1 s s"]:
+    """The mask cut at jumps in depth and then without the islands beside its largest part, as the mesh is.
+
+    A cut is a pixel wide on either side, so that its rim can be smoothed as that of `object_mask` is.
+    """
+    size = camera.size
+    inside, faces = binary(mask), grid_faces(size).numpy()
     faces = faces[(inside.reshape(-1) > 0).numpy()[faces].all(axis=1)]
-    kept = torch.zeros_like(mask).reshape(-1)
-    kept[torch.from_numpy(np.unique(largest_part(faces, mask.numel())))] = 1
-    if not bool(kept.any()):
+    ticks = np.linspace(0, 1, size)
+    plane = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
+    torn = stretch(depth.reshape(-1).double().numpy() * unit_scale(camera), plane, faces) > MAX_STRETCH
+    whole = np.ones(size * size, dtype=bool)
+    whole[faces[torn]] = False
+    kept = np.zeros(size * size, dtype=np.float32)
+    kept[largest_part(faces[whole[faces].all(axis=1)], size * size)] = 1
+    if not kept.any():
         return mask
-    return mask * F.max_pool2d(kept.reshape(mask.shape), 3, stride=1, padding=1)
+    piece = torch.from_numpy(kept).reshape(mask.shape)
+    for _ in range(2):
+        piece = F.avg_pool2d(piece, 3, stride=1, padding=1, count_include_pad=False)
+    return torch.minimum(mask, piece)
 
 
 def _coded(values: np.ndarray[Any, Any], kind: str) -> str:
@@ -60,7 +73,7 @@ def viewer_data(scene: Scene) -> dict[str, Any]:
     [t, t, 4], the mask in its fourth channel; `colours` uint8 [256, 4], far to near; `photo` and `glb` whole files.
     """
     size = scene.camera.size
-    mask = one_piece(object_mask(scene.canonical_mask[None], scene.normal[None]))
+    mask = one_piece(object_mask(scene.canonical_mask[None], scene.normal[None]), scene.depth[None], scene.camera)
     factors = cut_out(factors_of(scene), mask, scene.depth_range.far + FAR_MARGIN)
     grid, texture = grid_size(size), min(size, MAX_SIDE)
     depth = resample_smooth(factors.depth, grid)
@@ -77,7 +90,6 @@ def viewer_data(scene: Scene) -> dict[str, Any]:
         "view": scene.view.tolist(),
         "light": scene.light.tolist(),
         "shown": [shown.near, shown.far],
-        "maxStretch": MAX_STRETCH,
         "grid": grid,
         "texture": texture,
         "depth": _coded(depth[0, 0].numpy(), "<f4"),

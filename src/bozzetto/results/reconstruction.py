@@ -16,6 +16,7 @@ from bozzetto.errors import InputError
 from bozzetto.export.formats import DEFAULT_FORMATS
 from bozzetto.export.matting import at_size
 from bozzetto.geometry.render import render
+from bozzetto.results.facts import facts_of
 from bozzetto.results.provenance import Provenance
 from bozzetto.types import Camera, DepthRange, Factors, Rendering, ThroughGan
 
@@ -86,6 +87,11 @@ class Reconstruction:
     def title(self) -> str:
         """File name of the photo, for the head of a sheet; may be empty."""
         return self.provenance.input_name
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a page says beside the object, title to value, most telling first; see `results.facts`."""
+        return facts_of(self.provenance, self.size)
 
     def tensors(self) -> dict[str, Tensor]:
         """The record's tensors by field name."""
