@@ -62,7 +62,7 @@ def one_piece(
     return torch.minimum(mask, piece)
 
 
-def _coded(values: np.ndarray[Any, Any], kind: str) -> str:
+def _coded(values: np.ndarray, kind: str) -> str:
     return base64.b64encode(np.ascontiguousarray(values).astype(kind).tobytes()).decode("ascii")
 
 
