@@ -8,10 +8,10 @@ import importlib.util
 import socket
 import webbrowser
 from collections.abc import Callable
-from dataclasses import replace
 from types import FrameType
 
 from bozzetto.errors import InputError, MissingExtraError
+from bozzetto.serve.claim import claimed
 from bozzetto.serve.settings import Settings
 
 NEEDED = ("starlette", "uvicorn", "python_multipart")
@@ -72,9 +72,9 @@ def serve(settings: Settings, host: str, port: int, open_page: bool, on_ready: C
             super().handle_exit(sig, frame)
             self.loop.call_soon_threadsafe(app.foreman.hang_up)  # watchers would keep their connections open
 
-    with listen(host, port) as opened:
+    with listen(host, port) as opened, claimed(settings.folder):
         door = Door(opened.getsockname()[1], host)
-        app = App(replace(settings, folder=settings.folder.absolute()), door)
+        app = App(settings, door)
         config = uvicorn.Config(
             app.guarded(),
             log_level="error",
