@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import os
 import sys
@@ -16,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reconstruct": ("reconstruct", "photos to result folders: a textured object that can be turned and relit"),
     "eval": ("evaluate", "score finished results against a known truth"),
     "export": ("export", "draw the pictures, meshes and films of a result again"),
+    "through-gan": ("through_gan", "the object turned and relit as the generator would picture it"),
     "invert": ("invert", "find a photo's latent"),
     "gan list": ("zoo", "generators that are known by name"),
     "gan download": ("zoo", "fetch a published generator"),
@@ -24,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gan convert": ("gan", "write a generator of any known format as .safetensors"),
     "gan train": ("gan_train", "train a generator on pictures of your own"),
     "gan distance": ("gan_train", "how far a generator's pictures are from real ones"),
+    "general train": ("general", "train one model for all photos of a kind"),
     "estimate-views": ("estimate_views", "measure views and lights of finished results"),
     "bench make-heads": ("bench", "render heads with true depth"),
     "bench steps": ("bench", "time every step against its plain form"),
@@ -36,6 +39,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # a path goes out as its bytes came in, UTF-8 or not
     sys.exit(execute(sys.argv[1:] if argv is None else argv))
 
 
