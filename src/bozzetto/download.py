@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from bozzetto.errors import CheckpointError
+from bozzetto.plain_file import require_plain
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_S = 30.0
@@ -65,7 +66,8 @@ def cache_dir() -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file as 64 lower-case hex digits."""
+    """SHA-256 of a file as 64 lower-case hex digits. Raises OSError, also for what is no plain file."""
+    require_plain(path)
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK_BYTES):

@@ -38,6 +38,7 @@ from bozzetto.photo import (
     split_alpha,
     to_srgb,
 )
+from bozzetto.plain_file import require_plain
 from bozzetto.segment.categories import CATEGORIES, Category, find_category
 from bozzetto.segment.file import read_whole_mask
 from bozzetto.segment.framings import find_framing
@@ -310,6 +311,7 @@ def _file_identity(path: Path) -> str:
 def read_scenes(path: Path) -> SceneDistribution:
     """Views and lights from a file that `bozzetto estimate-views` wrote. Raises InputError for anything else."""
     try:
+        require_plain(path)
         stored = json.loads(path.read_text("utf-8"))
         views, lights = stored["views"], stored["lights"]
         correlation = views.pop("correlation", None)

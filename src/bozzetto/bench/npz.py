@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from bozzetto.errors import InputError, OutputError
+from bozzetto.plain_file import require_plain
+
+MAX_BYTES = 8 * 2**30  # of all arrays together
 
 
 def read_npz(path: Path, advice: str) -> dict[str, np.ndarray]:
@@ -21,11 +24,18 @@ def read_npz(path: Path, advice: str) -> dict[str, np.ndarray]:
         InputError: no such file, not an .npz, cut short, or with pickled objects; the message ends with `advice`.
     """
     try:
-        if path.is_file() and not zipfile.is_zipfile(path):
+        require_plain(path)
+        if not zipfile.is_zipfile(path):
             raise ValueError("not a whole .npz")
         with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+            if sum(entry.file_size for entry in stored.zip.infolist()) > MAX_BYTES:
+                raise ValueError(f"it unpacks to more than {MAX_BYTES >> 30} GiB")
+            arrays = {name: stored[name] for name in stored.files}
+        for name, value in arrays.items():
+            if not isinstance(value, np.ndarray):  # the bytes of what is no array
+                raise ValueError(f"'{name}' in it is no array")
+        return arrays
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, MemoryError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(f"{path} cannot be read ({reason}); {advice}.") from error
 

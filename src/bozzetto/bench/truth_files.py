@@ -28,6 +28,7 @@ from bozzetto.bench.npz import read_npz
 from bozzetto.errors import InputError, MissingExtraError, OutputError
 from bozzetto.export.depth16 import read_depth16
 from bozzetto.metrics.truth import Truth
+from bozzetto.plain_file import require_plain
 
 NOTHING = 1e9  # depths from here on are what renderers write where there is no surface
 SUFFIXES = (".npz", ".npy", ".exr", ".png")
@@ -161,7 +162,9 @@ def _read_npz(path: Path) -> DepthFile:
 
 def _read_npy(path: Path) -> DepthFile:
     try:
-        return DepthFile(_depth(np.load(path, allow_pickle=False), path))
+        require_plain(path)
+        # Mapped: what a file only claims to hold is never allocated.
+        return DepthFile(_depth(np.load(path, mmap_mode="r", allow_pickle=False), path))
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path} cannot be read as a NumPy file; {ADVICE}.") from error
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from bozzetto.cli.complain import printable
 from bozzetto.ingredients import Plan
 from bozzetto.method.schedule import Phase, phases
 from bozzetto.nets.autoencoder import Autoencoder
@@ -28,7 +29,7 @@ def describe(job: Plan, photo: Path, folder: Path) -> str:
         latent += ", and the mirrored photo's by inversion"
     square = job.picture.square
     lines = [
-        f"photo      {photo} ({width} x {height}, worked on at {info.resolution} x {info.resolution})",
+        f"photo      {printable(str(photo))} ({width} x {height}, worked on at {info.resolution} x {info.resolution})",
         f"crop       {square.left},{square.top},{square.side} ({job.picture.how})",
         f"generator  {info.name} ({info.kind}, {info.resolution} px, {job.category}), on {job.gan.device}",
         f"mask       {job.mask}",
@@ -36,7 +37,7 @@ def describe(job: Plan, photo: Path, folder: Path) -> str:
         f"prior      {config.prior.shape}",
         *(f"phase      {_phase(row)}" for row in rows),
         f"memory     about {memory_mb(job, rows) / 1000:.1f} GB",
-        f"result     {folder}",
+        f"result     {printable(str(folder))}",
     ]
     return "\n".join(lines)
 

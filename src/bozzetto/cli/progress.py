@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextCol
 from rich.progress import Progress as Bar
 from rich.table import Column
 
+from bozzetto.cli.complain import printable
 from bozzetto.method.instance import Event
 from bozzetto.method.schedule import Phase, TimeLeft
 
@@ -46,7 +47,7 @@ class Live:
 
     def line(self, text: str) -> None:
         """A line that stays, above the bar."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 class Shown(Live):
@@ -55,11 +56,16 @@ class Shown(Live):
     def __init__(
         self, phases: Sequence[Phase], title: str = "", console: Console | None = None, terse: bool = False
     ) -> None:
-        console = console or Console(stderr=True)
+        console, title = console or Console(stderr=True), printable(title)
         name = Column(no_wrap=True, min_width=len(title) + 18)
         count = MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=9))
-        tail = TextColumn("{task.fields[tail]}", table_column=Column(no_wrap=True, overflow="ellipsis"))
-        columns = (TextColumn("{task.description}", table_column=name), BarColumn(bar_width=10), count, tail)
+        tail = TextColumn("{task.fields[tail]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+        columns = (
+            TextColumn("{task.description}", markup=False, table_column=name),
+            BarColumn(bar_width=10),
+            count,
+            tail,
+        )
         super().__init__(console, columns, title)
         self.title, self.terse = title, terse
         self.left = TimeLeft(phases)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from torch import Tensor
 
 from bozzetto.errors import InputError, OutputError
 from bozzetto.gan.generator import GanInfo
+from bozzetto.plain_file import require_plain
 
 KEY = "latent"
 MAX_BYTES = 100_000_000  # projector files carry noise maps beside the latent; none is larger than this
@@ -76,12 +79,22 @@ def _read(path: Path) -> Any:
     if reader is None:
         raise InputError(f"Latents are read from {', '.join(readers)}, not from '{path.name}'.")
     try:
-        if path.stat().st_size > MAX_BYTES:
+        if require_plain(path) > MAX_BYTES:
             raise InputError(f"The file {path.name} is too large to be a latent; check that it is the right one.")
         return reader(path)
     except OSError as error:
-        raise InputError(f"The latent {path} cannot be read ({error.strerror or error}).") from None
-    except (pickle.UnpicklingError, SafetensorError, BadZipFile, RuntimeError, ValueError, KeyError, EOFError):
+        raise InputError(f"The latent {path} cannot be read ({error.strerror or error}); check the path.") from None
+    except (
+        pickle.UnpicklingError,
+        SafetensorError,
+        zipfile.BadZipFile,
+        zlib.error,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        EOFError,
+        MemoryError,
+    ):
         raise InputError(
             f"The file {path.name} is no latent that can be read safely; save the bare tensor with torch.save, or use "
             ".npy or .safetensors."
@@ -89,7 +102,9 @@ def _read(path: Path) -> Any:
 
 
 def _read_pt(path: Path) -> Any:
-    value = torch.load(path, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pickle protocols: what cannot be read is refused below
+        value = torch.load(path, map_location="cpu", weights_only=True)
     if isinstance(value, Mapping) and KEY not in value:  # a projector's file: picture name -> {'img', 'latent', ...}
         entries = [entry for entry in value.values() if isinstance(entry, Mapping) and KEY in entry]
         if len(entries) > 1:
@@ -99,11 +114,18 @@ def _read_pt(path: Path) -> Any:
 
 
 def _read_numpy(path: Path) -> Any:
-    value = np.load(path, allow_pickle=False)
-    if isinstance(value, np.lib.npyio.NpzFile):
-        with value:
-            value = value[KEY]
-    return torch.from_numpy(value.astype(np.float32)) if value.dtype.kind == "f" else None
+    if path.suffix.lower() == ".npz":
+        with zipfile.ZipFile(path) as stored:
+            if sum(entry.file_size for entry in stored.infolist()) > MAX_BYTES:
+                raise InputError(
+                    f"The file {path.name} unpacks to more than any latent; check that it is the right one."
+                )
+        with np.load(path, allow_pickle=False) as arrays:
+            value = arrays[KEY]
+    else:  # mapped: what a file only claims to hold is never allocated
+        value = np.load(path, mmap_mode="r", allow_pickle=False)
+    is_number = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+    return torch.from_numpy(value.astype(np.float32)) if is_number else None
 
 
 def _read_safe(path: Path) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -157,8 +158,7 @@ def read(folder: Path) -> Reconstruction:
         odd = ", ".join(sorted(set(tensors) ^ set(SHAPES)))
         raise OutputError(f"{folder} is damaged: {SCENE} lacks or has too many of {odd}; write the result again.")
     try:
-        camera = Camera(int(record["camera"]["size"]), float(record["camera"]["fov_deg"]))
-        limits = DepthRange(float(record["depth_range"]["near"]), float(record["depth_range"]["far"]))
+        camera, limits = _camera(record["camera"]), _limits(record["depth_range"])
         provenance = Provenance.from_json(record["provenance"])
         pictures = (
             ThroughGan(**_unpack(_named(folder, record, "through_gan"))) if "through_gan" in record["files"] else None
@@ -166,6 +166,20 @@ def read(folder: Path) -> Reconstruction:
         return Reconstruction(**tensors, camera=camera, depth_range=limits, provenance=provenance, through_gan=pictures)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise OutputError(f"{folder} is damaged ({error}); write the result again.") from error
+
+
+def _camera(stored: Mapping[str, Any]) -> Camera:
+    camera = Camera(int(stored["size"]), float(stored["fov_deg"]))
+    if camera.size < 1 or not 0 < camera.fov_deg < 180:
+        raise ValueError(f"no camera has {camera.size} px and {camera.fov_deg} degrees")
+    return camera
+
+
+def _limits(stored: Mapping[str, Any]) -> DepthRange:
+    limits = DepthRange(float(stored["near"]), float(stored["far"]))
+    if not 0 < limits.near < limits.far < math.inf:
+        raise ValueError(f"no depth is between {limits.near} and {limits.far}")
+    return limits
 
 
 def read_networks(folder: Path) -> dict[str, Tensor] | None:
@@ -215,7 +229,11 @@ def _inside(folder: Path, name: str) -> Path:
             f"{folder} is damaged: '{name}' is no plain file name; get the result from a source you trust."
         )
     path = folder / name
-    if path.is_symlink() or path.resolve().parent != folder.resolve():
+    try:
+        leads_out = path.is_symlink() or path.resolve().parent != folder.resolve()
+    except (OSError, RuntimeError) as error:  # links in a circle
+        raise OutputError(f"{folder} is not a whole result folder: it is a link that leads nowhere.") from error
+    if leads_out:
         raise OutputError(f"{path} is a link that may lead outside the folder; put the file itself there.")
     return path
 
@@ -247,7 +265,7 @@ def _stored(folder: Path) -> dict[str, Any]:
 def _record_of(folder: Path) -> dict[str, Any]:
     record = _stored(folder)
     version = record.get("schema_version")
-    if record.get("kind") != KIND or not isinstance(version, int):
+    if record.get("kind") != KIND or type(version) is not int or version < 1:
         raise OutputError(f"{folder / RECORD} is not a record of ours; name a result folder.")
     if version > SCHEMA_VERSION:
         raise OutputError(

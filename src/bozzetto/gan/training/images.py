@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bozzetto.errors import InputError
 from bozzetto.photo import FORMATS, SUFFIXES
+from bozzetto.plain_file import require_plain
 
 MIN_IMAGES = 64  # fewer cannot teach a generator anything
 MAX_SOURCE_PIXELS = 64_000_000  # of one picture; more is refused before it is decoded
@@ -58,6 +59,7 @@ def _files(source: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
             yield str(path), path.read_bytes
         return
     try:
+        require_plain(source)
         with tarfile.open(source, "r:*") as tar:
             members = [m for m in tar.getmembers() if m.isfile() and Path(m.name).suffix.lower() in SUFFIXES]
             for member in sorted(members, key=lambda m: m.name):
@@ -65,7 +67,10 @@ def _files(source: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
                 assert file is not None
                 yield member.name, file.read
     except (OSError, tarfile.TarError, EOFError) as error:
-        raise InputError(f"{source} is neither a folder of pictures nor a tar file of them ({error}).") from None
+        reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        raise InputError(
+            f"{source} is neither a folder of pictures nor a tar file of them{reason}; check the path."
+        ) from None
 
 
 def _decode(data: bytes, size: int) -> np.ndarray:
