@@ -46,6 +46,7 @@ from bozzetto.results import Provenance, Reconstruction, assemble, is_result_fol
 from bozzetto.results.partial import Partial, differences, open_partial, partial_folder
 from bozzetto.results.replace import check_replaceable
 from bozzetto.segment.registry import Masked
+from bozzetto.through_gan import fit_of, learned_to_project, pictures_of
 from bozzetto.types import Camera, DepthRange
 
 FOUND = "found"  # what a run found out, kept beside its settings in the result's record
@@ -156,6 +157,8 @@ def run(
         )
         result = replace(result, provenance=provenance)
         if folder is not None and partial is not None:
+            if "gan" in formats and learned_to_project(fit_of(result)):
+                result = replace(result, through_gan=pictures_of(result, nets.state(), job.gan))
             result.save(folder, networks=nets.state(), log=keeper.log, formats=formats)
             partial.remove()
     return result

@@ -80,3 +80,13 @@ def relight_row(light: Float[Tensor, "4"], count: int = 5, reach: float = 1.2) -
     """Lights from the left over above to the right on a half circle."""
     angle = torch.linspace(0, math.pi, count)
     return _lights(light, reach * angle.cos(), reach * angle.sin())
+
+
+def gan_views() -> Float[Tensor, "25 6"]:
+    """Views of the pictures through the GAN: a yaw of -30 to 30 degrees."""
+    return turn_row(25)
+
+
+def gan_lights(light: Float[Tensor, "4"]) -> Float[Tensor, "17 4"]:
+    """Lights of the pictures through the GAN: the half circle, as far out as step 2 draws them."""
+    return relight_row(light, 17, reach=0.8)

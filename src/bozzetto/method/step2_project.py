@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
+from bozzetto.gan.generator import Gan
 from bozzetto.geometry import shade
 from bozzetto.geometry.heightfield import normals
 from bozzetto.geometry.render import look
@@ -25,6 +26,7 @@ from bozzetto.method.initialise import known_error, turned_error
 from bozzetto.method.problem import Problem, door, predict, predict_light, predict_view
 from bozzetto.method.step1_albedo import sum_terms
 from bozzetto.nets.networks import Networks
+from bozzetto.nets.offset_encoder import OffsetEncoder
 from bozzetto.types import Factors
 
 
@@ -36,6 +38,26 @@ class Pseudo(NamedTuple):
     item: Tensor  # [m] index of the photo
     view: Float[Tensor, "m 6"]
     light: Float[Tensor, "m 4"]
+
+
+@torch.no_grad()
+def tail_ends(gan: Gan, layers: int) -> tuple[Float[Tensor, "1 d"], Float[Tensor, "1 d"]]:
+    """c_h and c_w: what the mapping network gives before and after its last layers at z = 0."""
+    before = gan.mapping_head(torch.zeros((1, gan.info.z_dim), device=gan.device), layers)
+    return before, gan.mapping_tail(before, layers)
+
+
+def offsets(
+    encoder: OffsetEncoder,
+    images: Float[Tensor, "m 3 s s"],
+    own: Float[Tensor, "b 3 s s"] | None,
+    item: Int64[Tensor, "m"],
+) -> Float[Tensor, "m d"]:
+    """E of images in [0, 1], less E of the generator's own picture of their photo where one is given."""
+    if own is None:
+        return encoder(door(images)).float()
+    both = encoder(door(torch.cat((images, own)))).float()
+    return both[: len(images)] - both[len(images) :][item]
 
 
 class ProjectStep:
@@ -53,11 +75,8 @@ class ProjectStep:
         factors = predict(self.nets, problem)
         mask = canonical_mask(problem.mask, factors.depth, factors.view, problem.camera)
         normal = normals(factors.depth, problem.camera)
-        gan = problem.gan
-        zero = torch.zeros((1, gan.info.z_dim), device=problem.photo.device)
-        before = gan.mapping_head(zero, problem.config.project.tail_layers)
-        after = gan.mapping_tail(before, problem.config.project.tail_layers)
-        own = gan.image_from_w(problem.latent) / 2 + 0.5
+        before, after = tail_ends(problem.gan, problem.config.project.tail_layers)
+        own = problem.gan.image_from_w(problem.latent) / 2 + 0.5
         return factors, mask, normal, before, after, own
 
     def _shape(self) -> tuple[Factors, Tensor, Tensor]:
@@ -93,11 +112,8 @@ class ProjectStep:
         problem = self.problem
         *_, before, after, own = self.fixed or self._fixed()
         with problem.autocast():
-            if problem.config.project.relative:
-                both = self.nets.offset(door(torch.cat((pseudo.images, own)))).float()
-                offset = both[: len(pseudo.images)] - both[len(pseudo.images) :][pseudo.item]
-            else:
-                offset = self.nets.offset(door(pseudo.images)).float()
+            relative = problem.config.project.relative
+            offset = offsets(self.nets.offset, pseudo.images, own if relative else None, pseudo.item)
         moved = problem.gan.mapping_tail(offset + before, self.tail) - after
         w = problem.latent[pseudo.item] + moved[:, None]
         return problem.gan.image_from_w(w) / 2 + 0.5, offset

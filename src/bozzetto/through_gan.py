@@ -1,0 +1,99 @@
+"""Pictures through the GAN of a finished result: what the method makes of it, where its parts come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from bozzetto.config import ProjectConfig
+from bozzetto.errors import InputError, OutputError
+from bozzetto.export.paths import gan_lights, gan_views
+from bozzetto.gan.frozen import Precision
+from bozzetto.gan.generator import Gan
+from bozzetto.method.through_gan import STEPS, through_gan
+from bozzetto.nets.offset_encoder import OffsetEncoder
+from bozzetto.results import Reconstruction, keep_through_gan, read, read_networks
+from bozzetto.types import ThroughGan
+
+MAX_STEPS = 10_000
+
+
+def fit_of(result: Reconstruction) -> Mapping[str, Any]:
+    """The settings of the fit as the record has them. Raises OutputError."""
+    fit = result.provenance.config.get("fit")
+    if not isinstance(fit, dict) or not isinstance(fit.get("stages"), list):
+        raise OutputError("This result does not say how it was fitted; reconstruct the photo again.")
+    return fit
+
+
+def learned_to_project(fit: Mapping[str, Any]) -> bool:
+    """Whether E was trained at all."""
+    return any(stage["project"] > 0 for stage in fit["stages"])
+
+
+def pictures_of(result: Reconstruction, networks: Mapping[str, Tensor], gan: Gan, steps: int = STEPS) -> ThroughGan:
+    """The object turned and relit, through its generator.
+
+    Args:
+        networks: of the fit, under `network.parameter` names; only those of E are used.
+        gan: the generator that the result was fitted with.
+        steps: see `method.through_gan`.
+
+    Raises:
+        InputError: the generator is another one, or `steps` is out of range.
+        OutputError: the record does not say how it was fitted, E was not trained, or the networks are not its own.
+    """
+    name, sha256 = result.provenance.generator_name, result.provenance.generator_sha256
+    if gan.info.sha256 != sha256:
+        raise InputError(
+            f"This result was fitted with the generator '{name}' (SHA-256 {sha256[:12]}...), and '{gan.info.name}' "
+            f"({gan.info.sha256[:12]}...) is another one; name that one's file with --gan."
+        )
+    if not 0 <= steps <= MAX_STEPS:
+        raise InputError(f"--steps cannot be {steps}; give 0 to {MAX_STEPS}.")
+    fit = fit_of(result)
+    try:
+        trained = learned_to_project(fit)
+        config = ProjectConfig(**fit["project"])
+        precision: Precision = "bf16" if fit["compute"]["gan_precision"] == "bf16" else "fp32"
+    except (KeyError, TypeError) as error:
+        raise OutputError("This result's settings are not complete; reconstruct the photo again.") from error
+    if not trained:
+        raise OutputError("This result was fitted without step 2, which teaches E; use a preset that has it.")
+    encoder = OffsetEncoder(result.size, gan.info.w_dim)
+    try:
+        encoder.load_state_dict({key[7:]: t for key, t in networks.items() if key.startswith("offset.")})
+    except RuntimeError as error:
+        raise OutputError("The networks of this result do not fit its size; reconstruct the photo again.") from error
+    return through_gan(
+        result.factors(),
+        result.mask[None],
+        result.latent,
+        encoder.requires_grad_(False).to(gan.device),
+        gan.with_precision(precision),
+        result.camera,
+        result.depth_range,
+        gan_views(),
+        gan_lights(result.light),
+        config,
+        steps,
+    )
+
+
+def add_to_folder(folder: Path, gan: Gan, steps: int = STEPS) -> Reconstruction:
+    """Make the pictures of a result folder and keep them in it; returns the result with them.
+
+    Raises:
+        InputError, OutputError: as `pictures_of` and `results.read` do, and where the folder keeps no networks.
+    """
+    result, networks = read(folder), read_networks(folder)
+    if networks is None:
+        raise OutputError(
+            f"{folder} keeps no networks (networks.safetensors), and pictures through the GAN need E; "
+            "reconstruct the photo again."
+        )
+    keep_through_gan(folder, pictures_of(result, networks, gan, steps))
+    return read(folder)
