@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,8 +62,8 @@ def _is_complaint(kind: str, text: str) -> bool:
     return kind in ("error", "warning") and "GPU stall due to ReadPixels" not in text
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+@contextmanager
+def fresh_page(browser: Browser) -> Iterator[Page]:
     """A page of 960 x 720 in a profile of its own. What its scripts complain of fails the test that used it."""
     context = browser.new_context(viewport={"width": 960, "height": 720})
     opened = context.new_page()
@@ -73,3 +74,10 @@ def page(browser: Browser) -> Iterator[Page]:
     yield opened
     context.close()
     assert not complaints, complaints
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A fresh page for one test."""
+    with fresh_page(browser) as opened:
+        yield opened
