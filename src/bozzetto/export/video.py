@@ -25,7 +25,7 @@ _MP4 = [
 # One palette for all frames, made of all their colours; ordered dither keeps still places still.
 _GIF_FILTER = (
     "fps={fps},split[a][b];[a]palettegen=max_colors=255:stats_mode=full[palette];"
-    "[b][palette]paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
+    "[b][palette]paletteuse=dither=bayer:bayer_scale=5:diff_mode=rectangle"
 )
 
 
