@@ -231,8 +231,8 @@ def test_the_best_networks_are_kept_and_patience_ends_a_training(make_problem: M
 
 def test_a_loss_that_is_no_number_ends_the_training(make_problem: MakeProblem) -> None:
     problem = of(make_problem, BATCHES)
+    broken = replace(problem, prior=problem.prior * math.nan)  # type: ignore[operator]
     with pytest.raises(FitError, match=r"became nan in prior, iteration 1"):
-        broken = replace(problem, prior=problem.prior * math.nan)  # type: ignore[operator]
         JointFit(broken, BATCHES, 0).run(new_joint_state(broken, 0), Watch())
 
 
