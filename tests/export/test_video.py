@@ -11,10 +11,10 @@ from PIL import Image
 from synthetic_dome import file_size_limit
 
 from bozzetto.errors import OutputError
+from bozzetto.export.films import each_once, even, relight_frames, turn_frames
 from bozzetto.export.images import to_uint8
 from bozzetto.export.paths import turn_path
 from bozzetto.export.turn import turned
-from bozzetto.export.films import each_once, even, relight_frames, turn_frames
 from bozzetto.export.video import write_gif, write_mp4
 from bozzetto.results import Reconstruction
 

@@ -96,7 +96,7 @@ def write_usdz(mesh: Mesh, path: Path) -> Path:
     with writing(path) as temporary, tempfile.TemporaryDirectory() as folder:
         texture = write_png(Image.fromarray(mesh.texture), Path(folder) / "texture.png")
         scene = Path(folder) / "object.usdc"
-        _write_stage(pxr, mesh, scene, texture.name)
+        _write_stage(pxr, mesh, scene, f"./{texture.name}")  # beside it, also in the package
         if not pxr.UsdUtils.CreateNewUsdzPackage(pxr.Sdf.AssetPath(str(scene)), str(temporary)):
             raise OutputError(f"Cannot write {path}: the USD library could not pack it; check space and permissions.")
     return path
