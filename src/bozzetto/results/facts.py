@@ -33,7 +33,7 @@ def _numbers(values: Any) -> list[float]:
 
 def seconds_of(provenance: Provenance) -> float:
     """Wall clock of all phases together, 0 where nothing was recorded."""
-    return sum(_numbers(provenance.seconds))
+    return sum(_numbers(provenance.seconds), 0.0)
 
 
 def duration(seconds: float) -> str:
