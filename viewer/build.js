@@ -13,3 +13,9 @@ await build({
   outfile: new URL("viewer.js", assets).pathname,
   footer: { js: `/* This page contains three.js.\n\n${licence}\n*/` },
 });
+
+await build({
+  ...shared,
+  entryPoints: ["src/gallery.js"],
+  outfile: new URL("gallery.js", assets).pathname,
+});

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("evaluate", "score finished results against a known truth"),
     "export": ("export", "draw the pictures, meshes and films of a result again"),
     "through-gan": ("through_gan", "the object turned and relit as the generator would picture it"),
+    "gallery": ("gallery", "results as a static site: a grid of objects, each in its viewer"),
     "invert": ("invert", "find a photo's latent"),
     "gan list": ("zoo", "generators that are known by name"),
     "gan download": ("zoo", "fetch a published generator"),

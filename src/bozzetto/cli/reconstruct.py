@@ -18,6 +18,7 @@ from bozzetto.cli.settings import parse_with_settings
 from bozzetto.crop import parse_crop
 from bozzetto.errors import BozzettoError, InputError
 from bozzetto.export.formats import DEFAULT_FORMATS
+from bozzetto.export.viewer import VIEWER
 from bozzetto.ingredients import Plan
 from bozzetto.inputs import find_device, find_gan, parser_with_weights, read_scenes
 from bozzetto.method.schedule import phases
@@ -103,12 +104,21 @@ def report(jobs: Sequence[tuple[Path, Path]], work: Callable[[Path, Path], objec
     failed = []
     for outcome in each(jobs, work):
         if outcome.error is None:
+            if not isinstance(outcome.result, str):
+                say_where_to_look(outcome.folder)
             sys.stdout.write(f"{outcome.result if isinstance(outcome.result, str) else outcome.folder}\n")
             sys.stdout.flush()
         else:
             failed.append((outcome.photo, outcome.error))
             complain(str(outcome.error) if single else f"{outcome.photo}: {outcome.error}")
     return sum_up(failed, len(jobs), single)
+
+
+def say_where_to_look(folder: Path) -> None:
+    """The address of the result's viewer, if it has one: most terminals open it at a click."""
+    viewer = folder.absolute() / VIEWER
+    if viewer.is_file():
+        sys.stderr.write(f"To look at it: {viewer.as_uri()}\n")
 
 
 def sum_up(failed: Sequence[tuple[Path, BozzettoError]], count: int, single: bool) -> int:

@@ -18,7 +18,7 @@ from bozzetto.export.scene import Scene
 from bozzetto.export.sheet import write_sheet
 from bozzetto.export.usdz import check_usd, write_usdz
 from bozzetto.export.video import write_gif, write_mp4
-from bozzetto.export.viewer import write_viewer
+from bozzetto.export.viewer import VIEWER, write_viewer
 
 Writer = Callable[[Scene, Path, ExportOptions], list[Path]]
 
@@ -76,7 +76,7 @@ def _gan_films(scene: Scene, out: Path, options: ExportOptions) -> list[Path]:
 FORMATS: dict[str, Writer] = {
     "png": write_pictures,
     "sheet": lambda scene, out, _: [write_sheet(scene, out / "sheet.png", scene.title, f"{scene.camera.size} px")],
-    "viewer": lambda scene, out, _: [write_viewer(scene, out / "viewer.html")],
+    "viewer": lambda scene, out, _: [write_viewer(scene, out / VIEWER)],
     "glb": lambda scene, out, options: [write_glb(mesh_for(scene, options.mesh), out / "mesh.glb")],
     "obj": lambda scene, out, options: write_obj(mesh_for(scene, options.mesh), out / "mesh.obj"),
     "ply": lambda scene, out, options: [write_ply(mesh_for(scene, options.mesh), out / "mesh.ply")],
@@ -99,7 +99,7 @@ FILE_NAMES = frozenset(
     {
         *("input.png", "mask.png", "canonical_mask.png", "inversion.png", "recon.png", "albedo.png", "shading.png"),
         *("normal.png", "normal_posed.png", "depth.png", "depth_posed.png", "depth16.png", "depth16_posed.png"),
-        *("sheet.png", "viewer.html", "mesh.glb", "mesh.obj", "mesh.mtl", "mesh_texture.png"),
+        *("sheet.png", VIEWER, "mesh.glb", "mesh.obj", "mesh.mtl", "mesh_texture.png"),
         *("mesh.ply", "mesh.stl", "mesh.usdz"),
         *(f"{file}{suffix}" for file in FILMS.values() for suffix in (".mp4", ".gif")),
     }
