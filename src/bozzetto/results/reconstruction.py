@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
+import webbrowser
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,7 @@ from torch import Tensor
 from bozzetto.errors import InputError
 from bozzetto.export.formats import DEFAULT_FORMATS
 from bozzetto.export.matting import at_size
+from bozzetto.export.viewer import VIEWER, viewer_frame, write_viewer
 from bozzetto.geometry.render import render
 from bozzetto.results.facts import facts_of
 from bozzetto.results.provenance import Provenance
@@ -140,6 +143,26 @@ class Reconstruction:
         from bozzetto.results import folder as result_folder
 
         return result_folder.write(self, Path(folder), networks=networks, log=log, formats=formats)
+
+    def show(self, path: Path | str | None = None, browser: bool = True) -> Path:
+        """Open the viewer in the web browser; returns the page's path. (`view` is the six numbers of the pose.)
+
+        Args:
+            path: where to write the page; None makes a file of its own among the temporary ones, which stays.
+            browser: False only writes it.
+
+        Raises:
+            OutputError: the page cannot be written.
+        """
+        place = Path(tempfile.mkdtemp(prefix="bozzetto-")) / VIEWER if path is None else Path(path)
+        write_viewer(self, place)
+        if browser:
+            webbrowser.open(place.resolve().as_uri())
+        return place
+
+    def _repr_html_(self) -> str:
+        """The viewer, where a notebook shows the record."""
+        return viewer_frame(self)
 
     @staticmethod
     def load(folder: Path | str) -> Reconstruction:
