@@ -1,10 +1,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+import pytest
 import torch
 
-from bozzetto.export.paths import contrast_light, relight_path, relight_row, turn_path, turn_row
+from bozzetto.export.paths import (
+    circle_path,
+    contrast_light,
+    gan_lights,
+    gan_views,
+    nod_path,
+    relight_path,
+    relight_row,
+    there_and_back,
+    turn_path,
+    turn_row,
+)
 
 LIGHT = torch.tensor([0.5, 0.4, 0.2, 0.1])
 
@@ -56,3 +69,41 @@ def test_contrast_moves_strength_from_ambient_to_diffuse() -> None:
 def test_paths_of_no_length() -> None:
     assert turn_path(0).shape == (0, 6)
     assert relight_path(0, LIGHT).shape == (0, 4)
+
+
+def test_a_nod_is_the_pitch_alone() -> None:
+    path = nod_path(40, max_pitch_deg=12.0)
+    assert path[:, 1:].abs().max() == 0
+    expected = math.radians(12) * torch.sin(torch.arange(40) * (2 * math.pi / 40))
+    assert torch.allclose(path[:, 0], expected, atol=1e-6)
+
+
+def test_a_circle_keeps_its_distance_from_the_front() -> None:
+    assert torch.allclose(circle_path(30, 14.0)[:, :2].norm(dim=1), torch.full((30,), math.radians(14)), atol=1e-6)
+    assert circle_path(30)[:, 2:].abs().max() == 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    [turn_path, nod_path, circle_path, lambda n: relight_path(n, LIGHT), lambda n: there_and_back(n, 9)[:, None]],
+    ids=["turn", "nod", "circle", "relight", "kept pictures"],
+)
+def test_a_path_is_a_loop_whose_frame_after_the_last_is_the_first(path: Callable[[int], torch.Tensor]) -> None:
+    """Frame i of n is frame k i of k n, so more frames only fill in; and the path is one period of a smooth curve: the
+    step over its end is as long as the curve's other steps there."""
+    once = path(24)
+    assert torch.allclose(path(72)[::3], once, atol=1e-5)
+    steps = torch.cat((once, once[:1])).diff(dim=0).norm(dim=1)
+    assert torch.allclose(steps[-1], steps[0], atol=1e-6)  # sine and cosine are even or odd about frame 0
+    assert steps[-1] <= steps.max() + 1e-6
+
+
+def test_kept_pictures_go_from_the_middle_to_either_end() -> None:
+    place = there_and_back(8, 5)
+    assert torch.allclose(place[[0, 2, 4, 6]], torch.tensor([2.0, 4, 2, 0]), atol=1e-6)
+    assert torch.equal(there_and_back(4, 1), torch.zeros(4))
+
+
+def test_views_and_lights_through_the_gan_are_those_of_the_sheet() -> None:
+    assert torch.allclose(gan_views()[::6], turn_row(5), atol=1e-6)
+    assert torch.allclose(gan_lights(LIGHT)[::4], relight_row(LIGHT, 5, reach=0.8), atol=1e-6)

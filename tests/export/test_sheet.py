@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from bozzetto.export.images import picture
-from bozzetto.export.sheet import draw_sheet, factor_tiles, relight_tiles, turn_tiles, write_sheet
+from bozzetto.export.sheet import draw_sheet, factor_tiles, gan_rows, relight_tiles, turn_tiles, write_sheet
 from bozzetto.results import Reconstruction
 
 
@@ -49,3 +49,20 @@ def test_title_and_note_stand_on_top_and_move_the_rest_down(scene: Reconstructio
     assert head[24:150].min() < 80  # ink on the left
     assert head[-100:-24].min() < 160  # softer ink on the right
     assert head[300:600].min() > 200
+
+
+def test_pictures_through_the_gan_stand_below_what_they_are_of(
+    scene: Reconstruction, gan_scene: Reconstruction
+) -> None:
+    assert gan_rows(scene) == []
+    turns, lights = gan_rows(gan_scene)
+    assert [one.label for one in turns] == [f"GAN, {one.label}" for one in turn_tiles(scene)]
+    assert [one.label for one in lights] == [f"GAN, {one.label}" for one in relight_tiles(scene)]
+    # Picture i is grey 10 i along the turn and 15 i along the lights: first, last and three evenly between.
+    assert [np.array(one.image).max() for one in turns] == [0, 60, 120, 180, 240]
+    assert [np.array(one.image).max() for one in lights] == [0, 60, 120, 180, 240]
+    plain, page = draw_sheet(scene), np.array(draw_sheet(gan_scene))
+    row = turns[0].image.height + 22 + 12
+    assert page.shape == (plain.height + 2 * row, plain.width, 3)
+    middle = [int(page[y, plain.width // 2].max()) for y in range(len(page)) if np.ptp(page[y, 400:530]) == 0]
+    assert middle.count(120) > 200  # the middle tiles of both rows

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -15,7 +16,9 @@ from torch import Tensor
 from bozzetto.errors import InputError, OutputError
 from bozzetto.export.depth16 import read_depth16
 from bozzetto.results import Provenance, Reconstruction, export_folder, read, read_log, read_networks, write
-from bozzetto.results.folder import LOG, NETWORKS, RECORD, SCENE, SCHEMA_VERSION
+from bozzetto.results.folder import LOG, NETWORKS, RECORD, SCENE, SCHEMA_VERSION, THROUGH_GAN, keep_through_gan
+from bozzetto.results.reconstruction import check_through_gan
+from bozzetto.types import ThroughGan
 
 FEW = ("png", "glb")  # formats that are quick to draw
 
@@ -311,3 +314,68 @@ class TestWriting:
     def test_a_log_that_is_not_there(self, record: Reconstruction, tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="Cannot read the log"):
             record.save(tmp_path / "r", log=tmp_path / "none.jsonl", formats=())
+
+
+@pytest.fixture
+def pictures(record: Reconstruction) -> ThroughGan:
+    rng, size = torch.Generator().manual_seed(1), record.size
+    turn, relight = (torch.randint(0, 256, (n, 3, size, size), dtype=torch.uint8, generator=rng) for n in (5, 3))
+    return ThroughGan(turn, torch.randn(5, 6, generator=rng), relight, torch.randn(3, 4, generator=rng))
+
+
+def _same(one: ThroughGan | None, other: ThroughGan) -> bool:
+    return one is not None and all(torch.equal(vars(one)[name], value) for name, value in vars(other).items())
+
+
+class TestThroughTheGan:
+    def test_they_come_back_bit_for_bit(self, record: Reconstruction, pictures: ThroughGan, tmp_path: Path) -> None:
+        folder = dataclasses.replace(record, through_gan=pictures).save(tmp_path / "r", formats=())
+        assert _same(read(folder).through_gan, pictures)
+        assert {path.name for path in folder.iterdir()} == {RECORD, SCENE, THROUGH_GAN}
+
+    def test_a_folder_without_them_is_whole(self, stored: Path) -> None:
+        assert read(stored).through_gan is None
+        assert "through_gan" not in json.loads((stored / RECORD).read_text())["files"]
+
+    def test_they_can_be_added_and_replaced_later(
+        self, record: Reconstruction, pictures: ThroughGan, stored: Path, tmp_path: Path
+    ) -> None:
+        before = _content(stored)
+        keep_through_gan(stored, pictures)
+        assert _content(stored)[SCENE] == before[SCENE]
+        at_once = dataclasses.replace(record, through_gan=pictures).save(tmp_path / "at once", formats=())
+        assert json.loads((stored / RECORD).read_text()) == json.loads((at_once / RECORD).read_text())
+        other = dataclasses.replace(pictures, turn=255 - pictures.turn)
+        keep_through_gan(stored, other)
+        assert _same(read(stored).through_gan, other)
+
+    def test_an_interrupt_while_they_are_replaced_leaves_a_whole_result(
+        self, pictures: ThroughGan, stored: Path
+    ) -> None:
+        keep_through_gan(stored, pictures)
+        (stored / RECORD).chmod(0o644)
+        with file_size_limit(20_000), pytest.raises(OutputError):
+            keep_through_gan(stored, pictures)
+        assert read(stored).through_gan is None
+        keep_through_gan(stored, pictures)
+        assert _same(read(stored).through_gan, pictures)
+
+    def test_damage_is_named(self, record: Reconstruction, pictures: ThroughGan, stored: Path) -> None:
+        keep_through_gan(stored, pictures)
+        whole = (stored / THROUGH_GAN).read_bytes()
+        (stored / THROUGH_GAN).write_bytes(whole[:-1])
+        with pytest.raises(OutputError, match=r"through_gan.safetensors is cut off or altered"):
+            read(stored)
+        (stored / THROUGH_GAN).unlink()
+        with pytest.raises(OutputError, match=r"through_gan.safetensors is missing"):
+            read(stored)
+
+    @pytest.mark.parametrize("field", ["turn", "turn_view", "relight", "relight_light"])
+    def test_pictures_of_another_kind_are_refused(
+        self, field: str, record: Reconstruction, pictures: ThroughGan
+    ) -> None:
+        for value in (vars(pictures)[field].double(), vars(pictures)[field][:-1], vars(pictures)[field][..., :-1]):
+            odd = object.__new__(ThroughGan)
+            vars(odd).update({**vars(pictures), field: value})
+            with pytest.raises(ValueError, match="through the GAN"):
+                check_through_gan(odd, record.size)
