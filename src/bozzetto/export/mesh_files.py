@@ -15,6 +15,8 @@ from bozzetto.export.images import to_uint8
 from bozzetto.export.mesh import Mesh
 from bozzetto.geometry.warp import sample
 
+COLOURS = ("red", "green", "blue")
+
 
 def vertex_colours(mesh: Mesh) -> UInt8[np.ndarray, "v 3"]:
     """The texture read bilinearly at every vertex."""
@@ -29,17 +31,17 @@ def ply_bytes(mesh: Mesh) -> bytes:
     """Binary little-endian PLY with normals and colours. Raises OutputError for a mesh without faces."""
     check_surface(mesh)
     columns = [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")]
-    vertices = np.empty(len(mesh.vertices), dtype=[*columns, *((name, "u1") for name in ("red", "green", "blue"))])
+    vertices = np.empty(len(mesh.vertices), dtype=[*columns, *((name, "u1") for name in COLOURS)])
     for names, values in (
         (("x", "y", "z"), mesh.vertices),
         (("nx", "ny", "nz"), mesh.normals),
-        (("red", "green", "blue"), vertex_colours(mesh)),
+        (COLOURS, vertex_colours(mesh)),
     ):
         for i, name in enumerate(names):
             vertices[name] = values[:, i]
     faces = np.empty(len(mesh.faces), dtype=[("count", "u1"), ("corners", "<i4", (3,))])
     faces["count"], faces["corners"] = 3, mesh.faces
-    properties = [f"property {'float' if kind == '<f4' else 'uchar'} {name}" for name, kind in vertices.dtype.descr]
+    properties = [f"property {'uchar' if name in COLOURS else 'float'} {name}" for name in vertices.dtype.names or ()]
     head = [
         "ply",
         "format binary_little_endian 1.0",
@@ -62,7 +64,9 @@ def stl_bytes(mesh: Mesh, width_mm: float) -> bytes:
     """Binary STL, the picture `width_mm` wide, lying on its back (z up, toward the viewer). Raises OutputError."""
     check_surface(mesh)
     scaled = trimesh.Trimesh(mesh.vertices * np.float32(width_mm), mesh.faces, process=False)
-    return bytes(scaled.export(file_type="stl"))
+    content = scaled.export(file_type="stl")
+    assert isinstance(content, bytes)  # binary STL
+    return content
 
 
 def write_stl(mesh: Mesh, path: Path, width_mm: float) -> Path:
