@@ -82,11 +82,13 @@ class App:
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
         working = asyncio.create_task(self.foreman.work())
-        yield
-        self.foreman.hang_up()
-        working.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await working
+        try:
+            yield
+        finally:
+            self.foreman.hang_up()
+            working.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await working
 
     # ------------------------------------------------------------ pages
 

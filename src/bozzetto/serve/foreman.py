@@ -56,6 +56,7 @@ class Foreman:
         self.running: str | None = None
         self._asked_to_stop: set[str] = set()
         self._hand: Hand | None = None
+        self._starting: asyncio.Task[Hand] | None = None
         self._wake = asyncio.Event()
         self._watchers: set[asyncio.Queue[dict[str, Any] | None]] = set()
 
@@ -123,6 +124,9 @@ class Foreman:
                 else:
                     await self._wake.wait()
         finally:
+            if self._hand is None and self._starting is not None and self.running is not None:
+                with contextlib.suppress(OSError):
+                    self._hand = await self._starting
             if self._hand is not None:
                 await self._hand.close(min(self.settings.patience_s, FAREWELL_S))
             if self.running is not None:
@@ -159,7 +163,9 @@ class Foreman:
         """Hand an order over and hear of it until it has ended; None if the worker died."""
         try:
             if self._hand is None:
-                self._hand = await Hand.start()
+                # Shielded: asyncio may wait for ever when it is cancelled while a process starts.
+                self._starting = asyncio.create_task(Hand.start())
+                self._hand = await asyncio.shield(self._starting)
         except OSError as error:
             return {"event": "failed", "text": f"The program that fits photos cannot be started ({error.strerror})."}
         if job.id in self._asked_to_stop:  # while the worker was being started
