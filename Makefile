@@ -26,10 +26,10 @@ PIP = $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c co
 # imported, and what they depend on (jax, OpenCV, torchvision) is neither needed nor installed.
 DATA_ONLY := mediapipe stlpips-pytorch lpips
 
-.PHONY: help venv demo validator test test-slow test-gpu test-triton check format bench viewer clean
+.PHONY: help venv demo validator test test-slow test-hostile test-gpu test-triton check format bench viewer clean
 
 help:
-	@echo "make demo | test | test-slow | test-gpu | test-triton | check | format | bench | viewer | clean"
+	@echo "make demo | test | test-slow | test-hostile | test-gpu | test-triton | check | format | bench | viewer | clean"
 
 venv: $(INSTALLED)
 
@@ -56,10 +56,14 @@ validator:
 	echo "Note: npm could not fetch gltf-validator; GLB files are not validated."; }
 
 test: $(INSTALLED) validator
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not gpu and not hostile"
 
 test-slow: $(INSTALLED)
-	$(BIN)/python -m pytest -m "slow and not gpu"
+	$(BIN)/python -m pytest -m "slow and not gpu and not hostile"
+
+# Prints a table of what was injected and what came of it; docs/reliability.md has that of the last long run.
+test-hostile: $(INSTALLED)
+	$(BIN)/python -m pytest tests/hostile
 
 test-gpu: $(INSTALLED)
 	$(BIN)/python -m pytest -m gpu

@@ -16,8 +16,8 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from bozzetto.disk import put_in_place, require_plain
 from bozzetto.errors import CheckpointError
-from bozzetto.plain_file import require_plain
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_S = 30.0
@@ -144,7 +144,7 @@ def _download(
                     f"elsewhere and put it at {path}."
                 ) from error
         _verify(remote, temporary, sha256_of(temporary))
-        os.replace(temporary, path)
+        put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

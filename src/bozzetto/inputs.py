@@ -20,6 +20,7 @@ from torch import Tensor
 from bozzetto.autocrop import Choice, choose
 from bozzetto.config import FitConfig
 from bozzetto.crop import Square, middle_square, parse_crop
+from bozzetto.disk import require_plain
 from bozzetto.download import sha256_of
 from bozzetto.errors import InputError
 from bozzetto.gan.frozen import Precision
@@ -38,7 +39,6 @@ from bozzetto.photo import (
     split_alpha,
     to_srgb,
 )
-from bozzetto.plain_file import require_plain
 from bozzetto.segment.categories import CATEGORIES, Category, find_category
 from bozzetto.segment.file import read_whole_mask
 from bozzetto.segment.framings import find_framing

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from types import FrameType, TracebackType
 from typing import Any, Protocol, runtime_checkable
 
+from bozzetto.errors import OutputError
 from bozzetto.method.instance import Event, moves_at
 from bozzetto.method.problem import Problem
 from bozzetto.method.state import FitState
@@ -119,9 +120,15 @@ class Keeper:
         found = self.partial.load(STATE) if self.partial else None
         if self.partial and found:
             tensors, facts = found
-            moves = moves_at(problem, int(tensors["position"][0]))
-            state.restore(tensors, moves, problem.config.optim, problem.config.compute.fused_adam)
-            self.log = self.partial.load_log(facts["done"])
+            try:
+                moves = moves_at(problem, int(tensors["position"][0]))
+                state.restore(tensors, moves, problem.config.optim, problem.config.compute.fused_adam)
+                self.log = self.partial.load_log(facts["done"])
+            except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+                folder = self.partial.folder
+                raise OutputError(
+                    f"{folder / STATE} is no state of this fit; delete {folder} or start over with --overwrite."
+                ) from error
 
     def on_iteration(self, event: Event) -> None:
         where = {"phase": event.phase.title, "iteration": event.iteration, "done": event.done}

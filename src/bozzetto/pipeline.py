@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from bozzetto.config import FitConfig
+from bozzetto.disk import clear, siblings
 from bozzetto.errors import InputError, OutputError
 from bozzetto.export.formats import DEFAULT_FORMATS, check_formats
 from bozzetto.gan.generator import Gan
@@ -43,8 +44,9 @@ from bozzetto.nets.networks import Networks
 from bozzetto.presets import find_preset
 from bozzetto.priors.registry import find_prior
 from bozzetto.results import Provenance, Reconstruction, assemble, is_result_folder
-from bozzetto.results.partial import Partial, differences, open_partial, partial_folder
-from bozzetto.results.replace import check_replaceable
+from bozzetto.results.folder import OUR_NAMES
+from bozzetto.results.partial import Partial, differences, discard_partial, held, open_partial, partial_folder
+from bozzetto.results.replace import check_replaceable, recover
 from bozzetto.segment.registry import Masked
 from bozzetto.through_gan import fit_of, learned_to_project, pictures_of
 from bozzetto.types import Camera, DepthRange
@@ -118,9 +120,12 @@ def run(
     folder = None if out is None else Path(out)
     if truth is not None and truth.depth.shape[-1] != job.camera.size:
         raise InputError(f"The truth is {truth.depth.shape[-1]} px wide and the result will be {job.camera.size}.")
+    if folder is not None:
+        recover(folder, OUR_NAMES)
     if folder is not None and not overwrite:
         finished = find_finished(folder, settings)
         if finished is not None:
+            discard_partial(partial_folder(folder), settings)
             progress.on_note(f"{folder} is finished already, with these settings; --overwrite makes it anew.")
             return finished
     if folder is not None:
@@ -129,7 +134,9 @@ def run(
     loss = inversion_loss(job.inversion, job.gan)
     partial = None if folder is None else open_partial(partial_folder(folder), settings, resume, overwrite)
 
-    with Interrupts(_farewell(partial)) as interrupts:
+    with held(partial), Interrupts(_farewell(partial)) as interrupts:
+        if folder is not None:
+            clear(siblings(folder, "part"))  # of a run that was killed while it wrote its result
         keeper = Keeper(partial, interrupts, progress)
         masked, mask_s = mask_of(job, partial, progress)
         found = latent_of(job, masked.mask, partial, progress, loss)
@@ -140,6 +147,8 @@ def run(
         keeper.current = lambda: _record(job, problem, found, state.nets)
         interrupts.patient = True
         nets = instance.fit(problem, state, keeper)
+        if interrupts.asked is not None:  # a signal that came after the last iteration
+            keeper.on_state(state)
         interrupts.patient = False
         interrupts.raise_if_asked()
 

@@ -14,10 +14,11 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from bozzetto.errors import InputError, OutputError
+from bozzetto.disk import clear, leftovers
+from bozzetto.errors import CheckpointError, InputError, OutputError
 from bozzetto.export.files import check_writable, write_text
 from bozzetto.export.images import grid, write_png
-from bozzetto.gan.checkpoint import save_safetensors
+from bozzetto.gan.checkpoint import read_metadata, save_safetensors
 from bozzetto.gan.stylegan2 import Generator
 from bozzetto.gan.training.images import load_images
 from bozzetto.gan.training.shapes import spec_for
@@ -27,7 +28,7 @@ from bozzetto.gan.zoo import load_gan
 from bozzetto.gan_distance import DISTANCE, DISTANCE_SCALE, draw_samples, measure_distance
 from bozzetto.keep import Interrupted, Interrupts
 from bozzetto.processes import mean, place
-from bozzetto.results.partial import STATE, Partial, open_partial
+from bozzetto.results.partial import STATE, Partial, held, open_partial
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,18 @@ def train(job: Job, progress: TrainProgress) -> Path:
     images = load_images(job.source, job.size, job.limit, on_bad=progress.on_note if chief else None)
     trainer = Trainer(spec_for(job.size, job.width, job.w_dim, job.mapping_layers), job.train, job.device)
     partial = open_partial(working_folder(job.out), _identity(job), job.resume, job.overwrite) if chief else None
+    with held(partial):
+        return _train(job, trainer, partial, images, progress)
+
+
+def _train(
+    job: Job, trainer: Trainer, partial: Partial | None, images: UInt8[Tensor, "n 3 s s"], progress: TrainProgress
+) -> Path:
+    if partial is not None:  # of a training that was killed while it wrote
+        clear([one for suffix in (".safetensors", ".png", ".md") for one in leftovers(job.out.with_suffix(suffix))])
     log = _restore(trainer, job, partial, progress)
     total = math.ceil(job.kimg * 1000 / job.train.batch)
-    if trainer.steps >= total and job.out.exists():
+    if trainer.steps >= total and _is_finished(job, trainer, len(images), log):
         progress.on_note(f"The training has seen {trainer.images_seen} pictures already; ask for more with --kimg.")
         return job.out
     run = _Run(job, trainer, partial, images, log, progress)
@@ -177,6 +187,17 @@ class _Run:
         if self.partial is not None:
             write_png(grid(draw_samples(self.trainer.average, self.job.train.seed)), self.job.out.with_suffix(".png"))
             write_text(self.job.out.with_suffix(".md"), card(self.job, self.trainer, len(self.images), self.log))
+
+
+def _is_finished(job: Job, trainer: Trainer, pictures: int, log: list[dict[str, Any]]) -> bool:
+    """Whether the generator's file and its card, which is written last, are of the training's last step."""
+    try:
+        said = job.out.with_suffix(".md").read_text("utf-8")
+        return read_metadata(job.out).get("images_seen") == str(trainer.images_seen) and said == card(
+            job, trainer, pictures, log
+        )
+    except (OSError, ValueError, CheckpointError):
+        return False
 
 
 def _due(seen: int, batch: int, every_kimg: float) -> bool:

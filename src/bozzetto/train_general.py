@@ -112,7 +112,7 @@ def train(job: GeneralJob, progress: GeneralProgress) -> Path:
     partial = open_partial(folder, settings, job.resume, job.overwrite) if chief else None
     processes.wait()
     message = f"Stopped. {folder} keeps the training; go on with --resume."
-    with Interrupts(message) as interrupts:
+    with held(partial), Interrupts(message) as interrupts:
         problem = _gather(job, config, gan, photos, names, partial, progress)
         judge = _judge(job, config, gan, held, progress)
         fit = JointFit(problem, config, job.seed, folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import lzma
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -11,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bozzetto.disk import put_in_place, require_plain
 from bozzetto.errors import InputError, OutputError
-from bozzetto.plain_file import require_plain
 
 MAX_BYTES = 8 * 2**30  # of all arrays together
 
@@ -52,7 +51,7 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray], compression: int = z
             for name, array in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
-        os.replace(part, path)
+        put_in_place(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error

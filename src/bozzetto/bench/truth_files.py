@@ -25,10 +25,10 @@ from PIL import Image
 from torch import Tensor
 
 from bozzetto.bench.npz import read_npz
+from bozzetto.disk import require_plain
 from bozzetto.errors import InputError, MissingExtraError, OutputError
 from bozzetto.export.depth16 import read_depth16
 from bozzetto.metrics.truth import Truth
-from bozzetto.plain_file import require_plain
 
 NOTHING = 1e9  # depths from here on are what renderers write where there is no surface
 SUFFIXES = (".npz", ".npy", ".exr", ".png")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bozzetto.disk import put_in_place
+from bozzetto.disk import temporary as temporary_name
 from bozzetto.errors import OutputError
 
 _REASONS = {
@@ -34,7 +34,7 @@ def write_error(path: Path, error: OSError) -> OutputError:
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Hand out a temporary name beside `path` and move it onto `path` when the block ends well.
+    """Hand out a temporary name beside `path` and move it onto `path`, on the disk, when the block ends well.
 
     On any failure, an interrupt included, the temporary file is removed and an existing `path` is left as it was.
     The suffix of the temporary name is that of `path`, since some writers choose the format by it.
@@ -42,12 +42,12 @@ def writing(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the system refused to write; the message says why.
     """
-    temporary = path.with_name(f".{path.stem[:40]}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
+    temporary = temporary_name(path)
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
-            os.replace(temporary, path)
+            put_in_place(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

@@ -10,7 +10,6 @@ where a mean latent is.
 from __future__ import annotations
 
 import json
-import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from bozzetto.disk import put_in_place
+from bozzetto.disk import temporary as temporary_name
 from bozzetto.errors import CheckpointError, OutputError
 from bozzetto.gan import names, own_format
 from bozzetto.gan.discriminator import Discriminator
@@ -128,10 +129,10 @@ def _common_spec(generator: GeneratorNet, discriminator: Discriminator | None) -
 
 def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """The file appears whole or not at all. Raises OutputError where it cannot be written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     try:
         save_file(tensors, temporary, metadata)
-        os.replace(temporary, path)
+        put_in_place(temporary, path)
     except (SafetensorError, OSError) as error:
         raise OutputError(f"{path} cannot be written ({error}); free some space or choose another place.") from None
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import warnings
 import zipfile
@@ -18,9 +17,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from bozzetto.disk import put_in_place, require_plain
+from bozzetto.disk import temporary as temporary_name
 from bozzetto.errors import InputError, OutputError
 from bozzetto.gan.generator import GanInfo
-from bozzetto.plain_file import require_plain
 
 KEY = "latent"
 MAX_BYTES = 100_000_000  # projector files carry noise maps beside the latent; none is larger than this
@@ -60,13 +60,13 @@ def save_latent(
     noises: maps that belong to it (space w+noise), one a layer, kept as noise0, noise1, ...; `read_latent` leaves them.
     Raises OutputError.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     metadata = {"generator": info.name, "generator_sha256": info.sha256}
     tensors = {KEY: w, **{f"noise{i}": noise for i, noise in enumerate(noises or ())}}
     try:
         whole = {name: value.detach().cpu().float().contiguous().clone() for name, value in tensors.items()}
         save_file(whole, temporary, metadata)
-        os.replace(temporary, path)
+        put_in_place(temporary, path)
     except (SafetensorError, OSError) as error:
         raise OutputError(f"The latent cannot be written to {path} ({error}).") from None
     finally:

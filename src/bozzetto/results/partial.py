@@ -7,14 +7,17 @@
 | state.safetensors | networks, optimiser, random generator, samples, position in the schedule: one file, always whole |
 | log.jsonl | one line an iteration |
 
-Every file is written under another name and renamed. Reading runs no code.
+Every file is written under another name and renamed. Reading runs no code. While a process works on the folder it
+holds a lock in it (`.lock`), which the system lets go of when the process ends, however it ends.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ from torch import Tensor
 
 from bozzetto.errors import OutputError
 from bozzetto.export.files import write_error, write_text, writing
+from bozzetto.lock import LOCK, acquire, release
 from bozzetto.results.provenance import plain
 
 KIND = "bozzetto-partial"
@@ -90,30 +94,68 @@ class Partial:
     def remove(self) -> None:
         """Delete what is ours, and the folder if nothing else is in it."""
         _clear(self.folder)
+        self.release()
+
+    def release(self) -> None:
+        """Let others work on the folder; what is in it stays."""
+        release(self.folder)
+        with contextlib.suppress(OSError):  # others' files are in it, or it is gone
+            self.folder.rmdir()
+
+
+@contextmanager
+def held(partial: Partial | None) -> Iterator[None]:
+    """Let go of a working folder at the end of the block, whatever happens in it."""
+    try:
+        yield
+    finally:
+        if partial is not None:
+            partial.release()
+
+
+def discard_partial(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Delete what a run of these settings left that was killed when its result was there already."""
+    with contextlib.suppress(OutputError, OSError):
+        record = _record(folder)
+        if folder.exists() and (record is None or not differences(record.get("settings"), settings)):
+            acquire(folder)
+            Partial(folder, settings).remove()
 
 
 def open_partial(folder: Path, settings: Mapping[str, Any], resume: bool, overwrite: bool) -> Partial:
-    """Claim the working folder for a run with these settings (plain JSON).
+    """Claim the working folder for a run with these settings (plain JSON), until `release` or `remove`.
 
     Raises:
         OutputError: it holds an unfinished run that is neither to be resumed nor overwritten, one of other settings,
-            or somebody else's files; or the system refused to write.
+            or somebody else's files; another process works on it; or the system refused to write.
     """
     partial = Partial(folder, settings)
+    _record(folder)  # complains of what is no working folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        acquire(folder)
+    except OSError as error:
+        raise write_error(folder, error) from error
+    try:
+        _start(partial, resume, overwrite)
+    except BaseException:
+        partial.release()
+        raise
+    return partial
+
+
+def _start(partial: Partial, resume: bool, overwrite: bool) -> None:
+    """Leave a working folder that is to be gone on with, or make it a new one."""
+    folder, settings = partial.folder, partial.settings
     record = _record(folder)
     if record is not None:
         differing = differences(record.get("settings"), settings)
         if resume and not differing:
-            return partial
+            return
         if not overwrite:
             raise OutputError(_refusal(folder, record, differing, resume))
-        _clear(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(folder, error) from error
+    _clear(folder)
     partial.save_progress({})
-    return partial
 
 
 def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -146,21 +188,24 @@ def _record(folder: Path) -> dict[str, Any] | None:
         if isinstance(record, dict) and record.get("kind") == KIND:
             return record
     except FileNotFoundError:
-        if not folder.exists() or not any(not entry.name.startswith(".") for entry in folder.iterdir()):
+        # A run that was killed when it began, or when it was clearing up, leaves no record but files of ours.
+        if not folder.exists() or all(_is_ours(entry) for entry in folder.iterdir()):
             return None
     except (OSError, ValueError):
         pass
     raise OutputError(f"{folder} holds other files and no unfinished run; move it or use another --out.")
 
 
+def _is_ours(entry: Path) -> bool:
+    unfinished = entry.name.startswith(".") and ".part" in entry.name
+    return entry.name in OUR_NAMES or entry.name == LOCK or unfinished or bool(OUR_CHUNKS.fullmatch(entry.name))
+
+
 def _clear(folder: Path) -> None:
     try:
-        for entry in list(folder.iterdir()):
-            unfinished = entry.name.startswith(".") and ".part" in entry.name
-            if entry.name in OUR_NAMES or OUR_CHUNKS.fullmatch(entry.name) or unfinished:
-                entry.unlink()
-        if not any(folder.iterdir()):
-            folder.rmdir()
+        ours = [entry for entry in folder.iterdir() if _is_ours(entry) and entry.name != LOCK]
+        for entry in sorted(ours, key=lambda entry: entry.name == RECORD):  # last, what tells that the others are ours
+            entry.unlink()
     except OSError as error:
         raise OutputError(f"Cannot delete {folder} ({error.strerror or error}); delete it by hand.") from error
 

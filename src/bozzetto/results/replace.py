@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bozzetto.disk import sibling, siblings, sync
 from bozzetto.errors import OutputError
 from bozzetto.export.files import write_error
-
-
-def _sibling(target: Path, kind: str) -> Path:
-    return target.with_name(f".{target.name[:40]}.{uuid.uuid4().hex[:8]}.{kind}")
 
 
 def _absolute(target: Path) -> Path:
@@ -42,6 +38,23 @@ def check_replaceable(target: Path, is_ours: Callable[[Path], bool]) -> None:
         raise OutputError(f"{target} holds other files and is no result folder; choose a new or empty folder.")
 
 
+def recover(target: Path, our_names: frozenset[str]) -> None:
+    """Set right what a process left that was killed while it replaced `target`: the old folder, or others' files in it.
+
+    Raises OutputError.
+    """
+    target = _absolute(target)
+    for old in siblings(target, "old"):
+        try:
+            if not target.exists():
+                os.rename(old, target)
+            else:
+                _carry_over(old, target, our_names)
+                shutil.rmtree(old, ignore_errors=True)
+        except OSError as error:
+            raise write_error(target, error) from error
+
+
 @contextmanager
 def new_folder(target: Path, is_ours: Callable[[Path], bool], our_names: frozenset[str]) -> Iterator[Path]:
     """Hand out a fresh folder beside `target`; when the block ends well it takes the place of `target`.
@@ -61,11 +74,14 @@ def new_folder(target: Path, is_ours: Callable[[Path], bool], our_names: frozens
         target = _absolute(target)
         check_replaceable(target, is_ours)
         target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = _sibling(target, "part")
+        recover(target, our_names)
+        fresh = sibling(target, "part")
         try:
             fresh.mkdir()
             yield fresh
+            sync(fresh)
             _swap(fresh, target, our_names)
+            sync(target.parent)
         except BaseException as error:
             shutil.rmtree(fresh, ignore_errors=True)
             if isinstance(error, OutputError):  # speak of the folder that was asked for
@@ -81,7 +97,7 @@ def _swap(fresh: Path, target: Path, our_names: frozenset[str]) -> None:
     if not target.exists():
         os.rename(fresh, target)
         return
-    old = _sibling(target, "old")
+    old = sibling(target, "old")
     os.rename(target, old)
     try:
         os.rename(fresh, target)
@@ -90,10 +106,7 @@ def _swap(fresh: Path, target: Path, our_names: frozenset[str]) -> None:
         raise
     moved: list[str] = []
     try:
-        for entry in sorted(old.iterdir()):
-            if entry.name not in our_names or (entry.is_dir() and not entry.is_symlink()):
-                os.rename(entry, target / entry.name)
-                moved.append(entry.name)
+        _carry_over(old, target, our_names, moved)
     except BaseException:
         for name in moved:
             os.rename(target / name, old / name)
@@ -101,3 +114,12 @@ def _swap(fresh: Path, target: Path, our_names: frozenset[str]) -> None:
         os.rename(old, target)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _carry_over(old: Path, target: Path, our_names: frozenset[str], moved: list[str] | None = None) -> None:
+    """Move what is not ours from the old folder to the new one; `moved` hears of each that has been."""
+    for entry in sorted(old.iterdir()):
+        if entry.name not in our_names or (entry.is_dir() and not entry.is_symlink()):
+            os.rename(entry, target / entry.name)
+            if moved is not None:
+                moved.append(entry.name)

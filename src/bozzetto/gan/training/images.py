@@ -13,9 +13,9 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from bozzetto.disk import require_plain
 from bozzetto.errors import InputError
 from bozzetto.photo import FORMATS, SUFFIXES
-from bozzetto.plain_file import require_plain
 
 MIN_IMAGES = 64  # fewer cannot teach a generator anything
 MAX_SOURCE_PIXELS = 64_000_000  # of one picture; more is refused before it is decoded
