@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 from rich.console import Console
@@ -24,7 +23,7 @@ from bozzetto.results import export_folder, read
 @dataclass(frozen=True)
 class Arguments:
     result: tyro.conf.Positional[Path]  # a result folder
-    formats: Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--format",))] = DEFAULT_FORMATS  # what to draw
+    formats: tuple[str, ...] = DEFAULT_FORMATS  # what to draw, with spaces or commas between
     out: Path | None = None  # where to; the result folder itself if not given
     max_stretch: float | None = None  # cut the mesh where it is steeper; 10 if not given, and no cut if solid
     background: bool = False  # keep it in the mesh
@@ -59,7 +58,8 @@ def split_names(words: Sequence[str]) -> tuple[str, ...]:
 
 def export(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    args = parse(Arguments, argv, "export", "Draw the pictures, meshes and films of a result again.")
+    words = [f"--formats{word[8:]}" if word.partition("=")[0] == "--format" else word for word in argv]  # one is enough
+    args = parse(Arguments, words, "export", "Draw the pictures, meshes and films of a result again.")
     formats, out = check_formats(split_names(args.formats)), args.out or args.result
     mesh = MeshOptions(args.background, args.solid, args.max_stretch, args.texture, args.width_mm)
     film = FilmOptions(args.size, args.seconds, args.fps)
