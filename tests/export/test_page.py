@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,7 @@ def test_the_licence_of_three_js_goes_with_it() -> None:
     assert "The above copyright notice and this permission notice shall be included" in script
 
 
-@pytest.mark.parametrize("name", ["viewer"])
+@pytest.mark.parametrize("name", ["viewer", "gallery"])
 def test_an_asset_can_stand_inside_its_element(name: str) -> None:
     assert "</script" not in asset(f"{name}.js").lower()
     assert "<!--" not in asset(f"{name}.js")
@@ -98,3 +99,14 @@ def test_places_are_filled_once_and_escaped() -> None:
     with pytest.raises(KeyError):
         fill("{{c}}", {}, {})
     assert "{{" not in page_html("viewer", {"title": "x"}, {}).split("<script", 1)[0]
+
+
+def test_writing_a_page_starts_no_other_program(
+    scene: Reconstruction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scripts are built once and lie in the package: whoever installs it needs no node."""
+    monkeypatch.setenv("PATH", "")
+    started: list[object] = []
+    sys.addaudithook(lambda event, told: started.append(told) if event in ("subprocess.Popen", "os.exec") else None)
+    write_viewer(scene, tmp_path / "viewer.html")
+    assert not started

@@ -1,0 +1,72 @@
+"""A record shows itself: in a notebook, and in the browser."""
+
+from __future__ import annotations
+
+import dataclasses
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bozzetto.results import Reconstruction
+from bozzetto.results.facts import duration, facts_of, scores_of, seconds_of
+from bozzetto.results.provenance import Provenance
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+def test_a_notebook_gets_the_viewer_in_a_sandbox(page: Page, record: Reconstruction) -> None:
+    hostile = dataclasses.replace(record.provenance, input_name='"><script>parent.ran=1</script>')
+    page.set_content(dataclasses.replace(record, provenance=hostile)._repr_html_())
+    frame = page.frame_locator("iframe")
+    frame.locator("html[data-ready]").wait_for()
+    assert frame.locator("#object").get_attribute("data-frames") is not None
+    assert page.evaluate("window.ran") is None
+    assert page.locator("script").count() == 0
+    assert page.get_attribute("iframe", "sandbox") == "allow-scripts allow-downloads"
+
+
+def test_show_writes_the_page_and_opens_it(
+    record: Reconstruction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
+    assert record.show(tmp_path / "a b.html") == tmp_path / "a b.html"
+    assert opened == [(tmp_path / "a b.html").as_uri()]
+    assert record.show(tmp_path / "quiet.html", browser=False).read_bytes() == (tmp_path / "a b.html").read_bytes()
+    assert len(opened) == 1
+
+
+def test_facts_name_what_is_known_and_nothing_else() -> None:
+    assert facts_of(Provenance(), 64) == {"Size": "64 px"}
+    told = facts_of(
+        Provenance(
+            input_name="a.png",
+            config={"category": "cat", "fit": {"prior": {"shape": "box"}}},
+            seed=0,
+            generator_name="g",
+            seconds={"mask": 0.5, "stages": {"one": 59.0}},
+            metrics={"mad_depth_deg": 10.0, "side_x100": 0.5, "coverage": 1.0},
+        ),
+        64,
+    )
+    assert list(told.values()) == ["a.png", "g", "cat", "box", "0", "64 px", "1 min 00 s", "10.00°", "0.50"]
+
+
+def test_odd_records_give_fewer_facts_and_no_error() -> None:
+    odd = Provenance(config={"category": 3, "fit": [1]}, seconds={"a": "x", "b": None}, metrics={"side_x100": "x"})
+    assert facts_of(odd, 8) == {"Size": "8 px"}
+    assert seconds_of(odd) == 0
+    assert scores_of(odd) == {}
+
+
+def test_durations_read_well() -> None:
+    assert [duration(value) for value in (0.04, 9.96, 38.4, 59.6, 307.2)] == [
+        "0.0 s",
+        "10.0 s",
+        "38 s",
+        "1 min 00 s",
+        "5 min 07 s",
+    ]
