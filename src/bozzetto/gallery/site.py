@@ -44,7 +44,7 @@ def find_results(paths: Iterable[Path]) -> list[Path]:
 
 
 def write_site(
-    folders: Sequence[Path], out: Path, title: str = "Gallery", tell: Callable[[Path], None] | None = None
+    folders: Sequence[Path], out: Path, title: str = "Gallery", tell: Callable[[Path], object] | None = None
 ) -> Path:
     """Write the site of these result folders into the folder `out`; returns its first page.
 
