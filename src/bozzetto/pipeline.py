@@ -37,6 +37,7 @@ from bozzetto.inputs import (
 from bozzetto.keep import Interrupts, Keeper, Progress, Quiet
 from bozzetto.losses.registry import make_perceptual
 from bozzetto.method import instance
+from bozzetto.method.guard import check_shape
 from bozzetto.method.problem import Problem, predict
 from bozzetto.method.sampling import SceneDistribution, find_distribution
 from bozzetto.metrics.truth import Truth, score_truth
@@ -153,6 +154,8 @@ def run(
         interrupts.raise_if_asked()
 
         result = _record(job, problem, found, nets)
+        if state.phase:
+            check_shape(result.depth, result.canonical_mask, job.depth_range)
         provenance = Provenance(
             input_name=job.picture.name,
             config={**settings, FOUND: _found_out(job, masked, found)},

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bozzetto.config import OptimConfig
 from bozzetto.errors import FitError
+from bozzetto.method.guard import find_trouble, step_back
 from bozzetto.method.initialise import PriorStep
 from bozzetto.method.problem import Problem
 from bozzetto.method.schedule import Phase, PhaseKind, phases
@@ -94,7 +95,7 @@ def fit(problem: Problem, state: FitState, watcher: Watcher | None = None) -> Ne
     """Walk the schedule from where the state stands to its end.
 
     Raises:
-        FitError: a loss became non-finite.
+        FitError: a loss or gradient became non-finite, and again after a step back.
     """
     watcher = watcher or Silent()
     rows = phases(problem.config, problem.prior is not None)
@@ -107,15 +108,19 @@ def fit(problem: Problem, state: FitState, watcher: Watcher | None = None) -> Ne
         state.nets.train_only(trained)
         optim = problem.config.optim
         parameters = state.nets.parameters(trained)
-        if parameters and state.optimiser is None:
-            state.optimiser = make_optimiser(parameters, optim, optim.lr, problem.config.compute.fused_adam)
         while state.iteration < phase.iterations:
+            if parameters and state.optimiser is None:
+                state.optimiser = make_optimiser(parameters, optim, optim.lr, problem.config.compute.fused_adam)
             start = time.perf_counter()
             terms = compute()
             if state.optimiser is not None:
-                state.optimiser.param_groups[0]["lr"] = _learning_rate(optim, phase, state.iteration)
+                state.optimiser.param_groups[0]["lr"] = _learning_rate(optim, phase, state.iteration) * state.rate
                 state.optimiser.zero_grad(set_to_none=True)
                 terms["total"].backward()
+                trouble = find_trouble(terms, parameters)
+                if trouble is not None:
+                    step_back(state, trouble, phase)
+                    continue
                 state.optimiser.step()
             values = {name: float(value.detach()) for name, value in terms.items()}
             _check(values, phase, state.iteration)

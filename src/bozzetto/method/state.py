@@ -22,6 +22,7 @@ class FitState:
     iteration: int = 0
     optimiser: Adam | None = None
     collected: list[Tensor] = field(default_factory=list)  # each [b * Np, 3, S, S], [0, 1]
+    rate: float = 1.0  # times the learning rate; lower after a step back (method/guard.py)
 
     def tensors(self) -> dict[str, Tensor]:
         """The whole state under flat names, for a file without code (safetensors). Training on does not change it."""
@@ -30,6 +31,8 @@ class FitState:
         out["position"] = torch.tensor([self.phase, self.iteration, len(self.collected)])
         for i, batch in enumerate(self.collected):
             out[f"collected.{i}"] = batch.cpu().contiguous()
+        if self.rate != 1:
+            out["rate"] = torch.tensor(self.rate, dtype=torch.float64)
         if self.optimiser is not None:
             out |= adam_tensors(self.optimiser, "adam.")
         return out
@@ -40,6 +43,7 @@ class FitState:
         self.generator.set_state(tensors["rng"])
         self.phase, self.iteration, kept = (int(v) for v in tensors["position"])
         self.collected = [tensors[f"collected.{i}"] for i in range(kept)]
+        self.rate = float(tensors["rate"]) if "rate" in tensors else 1.0
         self.optimiser = None
         if any(name.startswith("adam.") for name in tensors):
             self.optimiser = make_optimiser(self.nets.parameters(moves), optim, optim.lr, fused)
