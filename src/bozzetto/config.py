@@ -78,6 +78,7 @@ class TurnConfig:
     share: float = 0.5  # of step 3's samples that are turned pictures; the others are projected ones
     steps: int = 5  # pictures from halfway to the photo
     iterations: int = 40  # of tracking, a picture
+    albedo_weight: float = 0.0  # in step 0, of the mean absolute difference of A from the evened halfway picture
 
 
 @dataclass(frozen=True)

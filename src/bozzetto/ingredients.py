@@ -17,14 +17,16 @@ from bozzetto.config import FitConfig
 from bozzetto.errors import BozzettoError
 from bozzetto.gan.generator import Gan
 from bozzetto.gan.invert import InvertConfig, invert
+from bozzetto.general_model import GeneralModel
 from bozzetto.inputs import MaskLike, Picture, digest, find_mask, mask_identity
 from bozzetto.keep import Progress
 from bozzetto.losses.perceptual import Perceptual
 from bozzetto.losses.registry import make_perceptual
-from bozzetto.method.problem import Problem
+from bozzetto.method.problem import Problem, predict, predict_depth
 from bozzetto.method.sampling import SceneDistribution
 from bozzetto.method.turn import turn
 from bozzetto.priors.registry import find_prior, prior_depth
+from bozzetto.results import Reconstruction, assemble
 from bozzetto.results.partial import Partial
 from bozzetto.results.provenance import plain
 from bozzetto.segment.registry import Masked
@@ -46,6 +48,12 @@ class Plan:
     seed: int
     camera: Camera
     depth_range: DepthRange
+    general: GeneralModel | None = None  # what the fit starts from, instead of a prior shape
+
+    @property
+    def is_preview(self) -> bool:
+        """Whether the general model alone makes the result: no latent, no fit."""
+        return self.general is not None and not self.config.stages
 
     def settings(self) -> dict[str, Any]:
         """All that decides the result, as plain JSON: two runs of equal settings have equal results."""
@@ -62,6 +70,8 @@ class Plan:
             "fit": self.config,
             "scenes": self.scenes,
         }
+        if self.general is not None:
+            settings["general_sha256"] = self.general.sha256
         return {name: plain(value) for name, value in settings.items()}
 
 
@@ -183,13 +193,13 @@ def prior_of(job: Plan, masked: Masked) -> Float[Tensor, "1 1 s s"] | None:
 
 def problem_of(job: Plan, masked: Masked, found: Found, perceptual: Perceptual | None) -> Problem:
     """What the fit is given."""
-    device, prior = job.gan.device, prior_of(job, masked)
+    device, prior = job.gan.device, None if job.general else prior_of(job, masked)
     photo, mask, w = job.picture.image[None].to(device), masked.mask.to(device), found.w.detach()
     prior = None if prior is None else prior.to(device)
     turned = None
     if found.mirror_w is not None and prior is not None:
         turned = turn(photo, mask, w, found.mirror_w, prior, job.gan, job.camera, job.depth_range, job.config.turn)
-    return Problem(
+    problem = Problem(
         photo=photo,
         mask=mask,
         latent=w,
@@ -202,3 +212,22 @@ def problem_of(job: Plan, masked: Masked, found: Found, perceptual: Perceptual |
         depth_range=job.depth_range,
         config=job.config,
     )
+    if job.general is None:
+        return problem
+    with torch.no_grad():  # what the general model sees in the photo is the shape to stay near
+        return replace(problem, prior=predict_depth(job.general.networks, photo, problem))
+
+
+@torch.no_grad()
+def preview_of(job: Plan, masked: Masked) -> Reconstruction:
+    """What the general model makes of the photo at once, in full precision whatever the fit's is.
+
+    There is no inversion of it: the record's latent is the generator's mean, and the rendering stands for G(w).
+    """
+    assert job.general is not None
+    w = job.gan.w_mean()[None, None].expand(1, job.gan.info.num_ws, -1)
+    exact = replace(job.config, compute=replace(job.config.compute, precision="fp32"))
+    problem = problem_of(replace(job, config=exact), masked, Found(w, job.picture.image[None]), None)
+    factors = predict(job.general.networks, problem)
+    found = assemble(problem.photo, problem.photo, problem.mask, factors, w[0], job.camera, job.depth_range)
+    return replace(found, inversion=found.recon.clamp(0, 1))

@@ -6,6 +6,7 @@ latent and prior are found stands in `ingredients`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,8 @@ from bozzetto.errors import InputError, OutputError
 from bozzetto.export.formats import DEFAULT_FORMATS, check_formats
 from bozzetto.gan.generator import Gan
 from bozzetto.gan.invert import InvertConfig, check_inversion
-from bozzetto.ingredients import Found, Plan, inversion_loss, latent_of, mask_of, problem_of
+from bozzetto.general_model import GeneralModel, load_general
+from bozzetto.ingredients import Found, Plan, inversion_loss, latent_of, mask_of, preview_of, problem_of
 from bozzetto.inputs import (
     CropLike,
     LatentLike,
@@ -34,7 +36,7 @@ from bozzetto.inputs import (
     mask_identity,
     read_picture,
 )
-from bozzetto.keep import Interrupts, Keeper, Progress, Quiet
+from bozzetto.keep import Interrupts, Keeper, Onlooker, Progress, Quiet
 from bozzetto.losses.registry import make_perceptual
 from bozzetto.method import instance
 from bozzetto.method.guard import check_shape
@@ -52,6 +54,7 @@ from bozzetto.segment.registry import Masked
 from bozzetto.through_gan import fit_of, learned_to_project, pictures_of
 from bozzetto.types import Camera, DepthRange
 
+REFINE = "refine"  # the preset of a fit that begins with a general model
 FOUND = "found"  # what a run found out, kept beside its settings in the result's record
 
 
@@ -70,10 +73,21 @@ def plan(
     inversion: InvertConfig | None = None,
     scenes: SceneDistribution | None = None,
     crop: CropLike = "auto",
+    general: str | Path | GeneralModel | None = None,
+    refine: int | None = None,
 ) -> Plan:
     """Read and check what `reconstruct` is given; its arguments are described there. Writes nothing."""
-    config = config or find_preset(preset)
+    model = None if general is None else find_model(general, find_device(device))
+    config = config or find_preset(preset if model is None else REFINE)
+    if model is not None:
+        config = refining(config, model, refine)
+    elif refine is not None:
+        raise InputError("--refine begins with a general model; name one with --general.")
+    elif preset == REFINE and prior is None and config == find_preset(REFINE):
+        raise InputError(f"The preset '{REFINE}' begins with a general model; name one with --general.")
     if prior is not None:
+        if model is not None:
+            raise InputError("A fit begins with a prior shape or with a general model; leave --prior or --general out.")
         config = replace(config, prior=replace(config.prior, shape=prior))
     find_prior(config.prior.shape)
     teacher = find_gan(gan, find_device(device), config.compute.gan_precision)
@@ -92,6 +106,9 @@ def plan(
             f"{resolution} px, not {size}; leave the size out or use another generator."
         )
     kind = category_of(category, teacher.info)
+    scenes = scenes or find_distribution(kind)
+    if model is not None:
+        model.check(teacher, config, scenes.views.mean)
     return Plan(
         picture=read_picture(image, resolution, chooser(crop, mask, kind, teacher.info)),
         gan=teacher,
@@ -100,11 +117,30 @@ def plan(
         config=config,
         inversion=inversion,
         category=kind,
-        scenes=scenes or find_distribution(kind),
+        scenes=scenes,
         seed=seed,
         camera=Camera(resolution),
         depth_range=DepthRange(),
+        general=model,
     )
+
+
+def find_model(general: str | Path | GeneralModel, device: torch.device) -> GeneralModel:
+    """A general model by name, from a file, or as it is. Raises CheckpointError."""
+    return general if isinstance(general, GeneralModel) else load_general(general, device)
+
+
+def refining(config: FitConfig, model: GeneralModel, refine: int | None) -> FitConfig:
+    """The settings of a fit from a general model: `refine` iterations of step 3 in each stage, None for the settings'
+    own; 0 for no fit at all, a preview. Raises InputError for a negative number."""
+    if refine is not None and refine < 0:
+        raise InputError(f"--refine cannot be {refine}; give how many iterations to refine with, or 0 for a preview.")
+    stages = config.stages if refine is None else tuple(replace(stage, factorise=refine) for stage in config.stages)
+    prior, turn = replace(config.prior, iterations=0), replace(config.turn, use=False)
+    nets = replace(config.nets, width=model.facts.width)
+    if refine == 0:  # one pass costs so little that it is made in full precision
+        stages, config = (), replace(config, compute=replace(config.compute, precision="fp32"))
+    return replace(config, stages=stages, prior=prior, turn=turn, nets=nets)
 
 
 def run(
@@ -140,10 +176,13 @@ def run(
             clear(siblings(folder, "part"))  # of a run that was killed while it wrote its result
         keeper = Keeper(partial, interrupts, progress)
         masked, mask_s = mask_of(job, partial, progress)
-        found = latent_of(job, masked.mask, partial, progress, loss)
+        preview, preview_s = _preview(job, masked, progress)
+        found = _preview_found(preview, job) if job.is_preview else latent_of(job, masked.mask, partial, progress, loss)
         problem = problem_of(job, masked, found, perceptual)
 
         state = instance.new_state(problem, job.seed)
+        if job.general is not None:
+            job.general.copy_into(state.nets)
         keeper.restore(state, problem)
         keeper.current = lambda: _record(job, problem, found, state.nets)
         interrupts.patient = True
@@ -163,7 +202,7 @@ def run(
             generator_name=job.gan.info.name,
             generator_sha256=job.gan.info.sha256,
             device=str(job.gan.device),
-            seconds={"mask": mask_s, "inversion": found.seconds, **keeper.seconds()},
+            seconds={"mask": mask_s, **preview_s, "inversion": found.seconds, **keeper.seconds()},
             losses=keeper.losses(),
             metrics=None if truth is None else score(result, truth),
         )
@@ -171,9 +210,29 @@ def run(
         if folder is not None and partial is not None:
             if "gan" in formats and learned_to_project(fit_of(result)):
                 result = replace(result, through_gan=pictures_of(result, nets.state(), job.gan))
-            result.save(folder, networks=nets.state(), log=keeper.log, formats=formats)
+            before = None if job.is_preview else preview
+            result.save(folder, networks=nets.state(), log=keeper.log, formats=formats, preview=before)
             partial.remove()
     return result
+
+
+def _preview(job: Plan, masked: Masked, progress: Progress) -> tuple[Reconstruction | None, dict[str, float]]:
+    """What the general model sees at once, where there is one, and the seconds it took; onlookers see it first."""
+    if job.general is None:
+        return None, {}
+    start = time.perf_counter()
+    preview = preview_of(job, masked)
+    seconds = {"preview": time.perf_counter() - start}
+    if isinstance(progress, Onlooker):
+        progress.on_state(lambda: preview)
+    return preview, seconds
+
+
+def _preview_found(preview: Reconstruction | None, job: Plan) -> Found:
+    """What stands in a preview for an inversion: see `preview_of`."""
+    assert preview is not None
+    device = job.gan.device
+    return Found(preview.latent[None].to(device), preview.inversion[None].to(device))
 
 
 def reconstruct(
@@ -198,6 +257,8 @@ def reconstruct(
     scenes: SceneDistribution | None = None,
     formats: Iterable[str] = DEFAULT_FORMATS,
     crop: CropLike = "auto",
+    general: str | Path | GeneralModel | None = None,
+    refine: int | None = None,
 ) -> Reconstruction:
     """One photo to a textured object that can be turned and relit.
 
@@ -224,6 +285,9 @@ def reconstruct(
         formats: what to draw into the folder.
         crop: auto (the object is found in photos that are not square, or large with a small object), none (the middle
             square), or left, top and side of a square in pixels of the upright photo.
+        general: a general model's name, its file, or the model: the fit begins with its networks, and stays near the
+            shape that they see, by the preset `refine` unless `config` says otherwise. The folder keeps that preview.
+        refine: iterations of step 3 then; 0 for the preview alone, one forward pass without latent and fit.
 
     Raises:
         InputError, CheckpointError, MissingExtraError: something given cannot be used.
@@ -231,7 +295,24 @@ def reconstruct(
         FitError: the numbers went wrong.
         Interrupted: Ctrl-C (a KeyboardInterrupt), once the state is on disk.
     """
-    job = plan(image, gan, preset, mask, latent, prior, seed, device, config, category, size, inversion, scenes, crop)
+    job = plan(
+        image,
+        gan,
+        preset,
+        mask,
+        latent,
+        prior,
+        seed,
+        device,
+        config,
+        category,
+        size,
+        inversion,
+        scenes,
+        crop,
+        general,
+        refine,
+    )
     return run(job, out, resume, overwrite, progress, truth, formats)
 
 

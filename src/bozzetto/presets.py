@@ -35,6 +35,15 @@ PRESETS: dict[str, FitConfig] = {
         nets=NetConfig(width=0.5),
         compute=ComputeConfig(precision="bf16", gan_precision="bf16"),
     ),
+    # Ours, with a general model: half a minute from its networks. The depth is held near what that sees.
+    "refine": FitConfig(
+        stages=(Stage(albedo=30, project=60, factorise=150, samples=4, mirror=True, mirror_albedo=True),),
+        optim=OptimConfig(lr=2e-4, final_lr=0.05, project_lr=5e-4),
+        loss=LossConfig(smooth_depth_weight=4.0, prior_weight=0.5),
+        project=ProjectConfig(collect_batches=16, teach=True),
+        prior=PriorConfig(iterations=0),
+        compute=ComputeConfig(precision="bf16", gan_precision="bf16"),
+    ),
     # Galatolo & Nilsson, Table 1 (Np 16 for faces and cats; 8 for cars).
     "rep": FitConfig(
         stages=(Stage(700, 700, 600, samples=16), Stage(200, 500, 400, samples=16, repeat=3)),
@@ -77,17 +86,18 @@ _REP_FIT = FitConfig(stages=(), loss=_REP_LOSS, project=_REP_PROJECT, view=_REP_
 GENERAL_PRESETS: dict[str, GeneralConfig] = {
     # Ours. What `quick` does for one photo, for all of them at once: the turn of every photo anchors V and L.
     "general-quick": GeneralConfig(
-        rounds=(Round(4, 40, 150, 400, samples=2, visit="all", mirror=True, mirror_albedo=True),),
+        rounds=(Round(4, 0, 80, 250, samples=2, visit="all", mirror=True),),
         fit=FitConfig(
             stages=(),
-            optim=OptimConfig(lr=3e-4, final_lr=0.05, prior_lr=5e-4, project_lr=5e-4),
-            loss=LossConfig(smooth_depth_weight=6.0, prior_weight=0.1),
-            project=ProjectConfig(collect_batches=8, teach=True),
-            turn=TurnConfig(use=True, steps=3, iterations=30),
+            optim=OptimConfig(lr=5e-4, final_lr=0.05, prior_lr=1e-3, project_lr=5e-4),
+            loss=LossConfig(smooth_depth_weight=6.0, prior_weight=0.2),
+            project=ProjectConfig(collect_batches=4, teach=True),
+            turn=TurnConfig(use=True, steps=3, iterations=30, albedo_weight=1.0),
+            nets=NetConfig(width=0.25),
             compute=ComputeConfig(precision="bf16", gan_precision="bf16"),
         ),
         batch=8,
-        prior_epochs=20,
+        prior_epochs=60,
     ),
     # Galatolo & Nilsson, Table 3; every photo of a batch gets its gradient, which theirs gave to the first one only.
     "general": GeneralConfig(rounds=(Round(60, 13, 22, 18),), fit=_REP_FIT, batch=10),

@@ -35,7 +35,7 @@ from bozzetto.pipeline import plan
 from bozzetto.presets import find_general_preset
 from bozzetto.processes import place
 from bozzetto.results.assemble import normals_to_view
-from bozzetto.results.partial import STATE, Partial, open_partial
+from bozzetto.results.partial import STATE, Partial, held, open_partial
 from bozzetto.results.provenance import plain
 
 SAVE_EVERY_S = 60.0
@@ -106,7 +106,7 @@ def train(job: GeneralJob, progress: GeneralProgress) -> Path:
     _check(job, config)
     chief = place()[0] == 0
     gan = find_gan(job.gan, job.device, config.fit.compute.gan_precision)
-    photos, held, names = _photos(job, gan, progress)
+    photos, others, names = _photos(job, gan, progress)
     folder = working_folder(job.out)
     settings = _identity(job, config, gan, photos)
     partial = open_partial(folder, settings, job.resume, job.overwrite) if chief else None
@@ -114,7 +114,7 @@ def train(job: GeneralJob, progress: GeneralProgress) -> Path:
     message = f"Stopped. {folder} keeps the training; go on with --resume."
     with held(partial), Interrupts(message) as interrupts:
         problem = _gather(job, config, gan, photos, names, partial, progress)
-        judge = _judge(job, config, gan, held, progress)
+        judge = _judge(job, config, gan, others, progress)
         fit = JointFit(problem, config, job.seed, folder)
         state = new_joint_state(problem, job.seed)
         watch = _Watch(partial, interrupts, progress, judge, message)

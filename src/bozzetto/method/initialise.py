@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from bozzetto.method.problem import Problem, Turned, predict_depth, predict_light, predict_view
+from bozzetto.method.problem import Problem, Turned, predict_albedo, predict_depth, predict_light, predict_view
 from bozzetto.nets.heads import raw_from_view
 from bozzetto.nets.networks import Networks
 from bozzetto.types import BORDER_COLUMNS
@@ -28,7 +28,18 @@ class PriorStep:
         if problem.turned is not None:
             known = turned_error(self.nets, problem.turned, problem)
             terms = {**terms, "total": terms["total"] + known, "known": known}
+            weight = problem.config.turn.albedo_weight
+            if weight > 0:
+                albedo = predict_albedo(self.nets, problem.photo, problem)
+                # The last of the turned pictures is the halfway one: frontal, under even light.
+                away = weight * (albedo - even_albedo(problem.turned.images[-1])).abs().mean()
+                terms = {**terms, "total": terms["total"] + away, "albedo": away}
         return terms
+
+
+def even_albedo(halfway: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3 s s"]:
+    """The halfway picture as an albedo: brightened by what a frontal light of medium strength leaves."""
+    return (halfway / 0.8).clamp(0, 1)
 
 
 def turned_error(nets: Networks, turned: Turned, problem: Problem) -> Tensor:

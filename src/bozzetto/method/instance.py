@@ -67,8 +67,11 @@ def new_state(problem: Problem, seed: int) -> FitState:
 
 def moves(problem: Problem, kind: PhaseKind) -> tuple[str, ...]:
     """Which networks a kind of phase trains."""
+    prior: tuple[str, ...] = ("depth",)
+    if problem.turned is not None:
+        prior = ("depth", "view", "light", *(("albedo",) if problem.config.turn.albedo_weight > 0 else ()))
     table: dict[PhaseKind, tuple[str, ...]] = {
-        "prior": ("depth",) if problem.turned is None else ("depth", "view", "light"),
+        "prior": prior,
         "albedo": AlbedoStep.moves,
         "project": ("offset", "view", "light") if problem.config.project.teach else ("offset",),
         "collect": (),

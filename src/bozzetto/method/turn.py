@@ -22,6 +22,7 @@ from bozzetto.geometry.heightfield import normals
 from bozzetto.geometry.pose import mirror_view
 from bozzetto.geometry.render import look
 from bozzetto.geometry.warp import sample
+from bozzetto.method.initialise import even_albedo
 from bozzetto.method.problem import Turned
 from bozzetto.types import Camera, DepthRange
 
@@ -217,8 +218,3 @@ def turn(
         depth_range,
     ).unflatten(0, (n, -1))
     return Turned(images, view, light)
-
-
-def even_albedo(halfway: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3 s s"]:
-    """The halfway picture as an albedo: brightened by what a frontal light of medium strength leaves."""
-    return (halfway / 0.8).clamp(0, 1)

@@ -23,6 +23,7 @@ from bozzetto.errors import OutputError
 from bozzetto.export.files import write_bytes, write_text
 from bozzetto.export.formats import DEFAULT_FORMATS, FILE_NAMES, check_formats, depth_scales, export_all
 from bozzetto.export.options import ExportOptions
+from bozzetto.export.sheet import write_sheet
 from bozzetto.results.provenance import Provenance, plain
 from bozzetto.results.reconstruction import SHAPES, Reconstruction
 from bozzetto.results.replace import new_folder
@@ -32,7 +33,8 @@ SCHEMA_VERSION = 1
 KIND = "bozzetto-reconstruction"
 RECORD, SCENE, NETWORKS, LOG = "reconstruction.json", "scene.safetensors", "networks.safetensors", "log.jsonl"
 THROUGH_GAN = "through_gan.safetensors"
-OUR_NAMES = FILE_NAMES | {RECORD, SCENE, NETWORKS, THROUGH_GAN, LOG}
+PREVIEW, PREVIEW_PICTURE = "preview.safetensors", "preview.png"
+OUR_NAMES = FILE_NAMES | {RECORD, SCENE, NETWORKS, THROUGH_GAN, LOG, PREVIEW, PREVIEW_PICTURE}
 _MAX_RECORD_BYTES = 16 * 2**20
 
 
@@ -45,6 +47,7 @@ def write(
     networks: Mapping[str, Tensor] | None = None,
     log: Iterable[Mapping[str, Any]] | Path | None = None,
     formats: Iterable[str] = DEFAULT_FORMATS,
+    preview: Reconstruction | None = None,
 ) -> Path:
     """Write a result folder, whole or not at all; returns it.
 
@@ -57,6 +60,7 @@ def write(
         networks: weights of the fitted networks by name, to turn other photos or to go on later.
         log: records of the run, one JSON object a line, or a file of such lines to copy.
         formats: what to draw beside the record; see `export.formats.FORMATS`.
+        preview: what the general model saw at once, before the fit; kept beside the result, with a sheet of its own.
 
     Raises:
         InputError: a format is not known.
@@ -76,6 +80,12 @@ def write(
             pictures = _pack(vars(reconstruction.through_gan))
             files["through_gan"] = {"file": THROUGH_GAN, "sha256": hashlib.sha256(pictures).hexdigest()}
             write_bytes(fresh / THROUGH_GAN, pictures)
+        if preview is not None:
+            before = _pack(preview.tensors())
+            files["preview"] = {"file": PREVIEW, "sha256": hashlib.sha256(before).hexdigest()}
+            write_bytes(fresh / PREVIEW, before)
+            if "sheet" in wanted:
+                write_sheet(preview, fresh / PREVIEW_PICTURE, reconstruction.title, "preview")
         if lines is not None:
             files["log"] = {"file": LOG, "sha256": hashlib.sha256(lines).hexdigest()}
             write_bytes(fresh / LOG, lines)
@@ -186,6 +196,18 @@ def read_networks(folder: Path) -> dict[str, Tensor] | None:
     """The stored network weights by name, or None where none were stored. Raises OutputError as `read` does."""
     record = _record_of(folder)
     return _unpack(_named(folder, record, "networks")) if "networks" in record["files"] else None
+
+
+def read_preview(folder: Path) -> Reconstruction | None:
+    """What the general model saw before the fit, or None where there was none. Raises OutputError as `read` does."""
+    whole, record = read(folder), _record_of(folder)
+    if "preview" not in record["files"]:
+        return None
+    try:
+        tensors = _unpack(_named(folder, record, "preview"))
+        return Reconstruction(**tensors, camera=whole.camera, depth_range=whole.depth_range)
+    except (TypeError, ValueError) as error:
+        raise OutputError(f"{folder} is damaged ({error}); write the result again.") from error
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

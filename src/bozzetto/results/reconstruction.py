@@ -138,11 +138,12 @@ class Reconstruction:
         networks: Mapping[str, Tensor] | None = None,
         log: Iterable[Mapping[str, Any]] | Path | None = None,
         formats: Iterable[str] = DEFAULT_FORMATS,
+        preview: Reconstruction | None = None,
     ) -> Path:
         """Write a result folder; see `results.folder.write`."""
         from bozzetto.results import folder as result_folder
 
-        return result_folder.write(self, Path(folder), networks=networks, log=log, formats=formats)
+        return result_folder.write(self, Path(folder), networks, log, formats, preview)
 
     def show(self, path: Path | str | None = None, browser: bool = True) -> Path:
         """Open the viewer in the web browser; returns the page's path. (`view` is the six numbers of the pose.)
