@@ -1,4 +1,4 @@
-"""Many photos at once to one problem: masks, latents, priors and turns, chunk by chunk, each kept on disk once found."""
+"""Many photos to one problem: masks, latents, priors and turns, chunk by chunk, each kept on disk once found."""
 
 from __future__ import annotations
 

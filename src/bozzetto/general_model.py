@@ -98,6 +98,11 @@ def save_general(path: Path, nets: Networks, facts: GeneralFacts, dtype: torch.d
     write_safetensors(path, tensors, {"kind": KIND, "version": str(VERSION), "facts": json.dumps(asdict(facts))})
 
 
+def built_in_for(gan: str) -> str | None:
+    """The name of the general model that is built in for a generator's name, if there is one."""
+    return next((row.name for row in BUILT_IN if row.name == gan), None)
+
+
 def find_general(name_or_path: str | Path) -> tuple[Path, BuiltIn | None]:
     """The model's file, and its row where it is known by name. Raises CheckpointError where there is none."""
     row = next((row for row in BUILT_IN if row.name == str(name_or_path)), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,8 @@ from bozzetto.method.problem import Problem
 from bozzetto.method.sampling import seeded
 from bozzetto.method.step3_factorise import FactoriseStep, factorise_terms
 from bozzetto.presets import GENERAL_PRESETS
-from conftest import MakeProblem
+
+MakeProblem = Callable[..., Problem]
 
 BATCHES = GeneralConfig(
     (Round(1, 1, 0, 0, samples=4), Round(2, 2, 1, 2, samples=2, mirror=True)),

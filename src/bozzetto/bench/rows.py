@@ -23,7 +23,6 @@ class Row:
     what: str  # in a few words
     detail: str = ""  # a prior's or a preset's name
     seeded: bool = False  # whether a seed changes it
-    missing: str = ""  # what it waits for, if it cannot be made yet
 
 
 _PLAIN = (
@@ -36,12 +35,12 @@ _PRIORS = tuple(
     for prior in PRIORS.values()
     if prior.has_shape
 )
-_FITS = tuple(Row(name, "fit", f"the preset {name}", name, seeded=True) for name in PRESETS)
+_FITS = tuple(Row(name, "fit", f"the preset {name}", name, seeded=True) for name in PRESETS if name != "refine")
 _OTHERS = (
     Row("fit", "fit", "the preset of --preset with the flags of this command line", seeded=True),
     Row("supervised", "supervised", "the same depth network, trained with true depth", seeded=True),
-    Row("general", "general", "one model for all photos", seeded=True, missing="the general model"),
-    Row("general+refine", "general", "the same, refined on each photo", seeded=True, missing="the general model"),
+    Row("general", "general", "the general model's preview: one pass, no latent, no fit"),
+    Row("general+refine", "general", "the same, refined on each photo by the preset refine", "refine", seeded=True),
 )
 
 ROWS: dict[str, Row] = {row.name: row for row in (*_PLAIN, *_PRIORS, *_FITS, *_OTHERS)}
@@ -51,7 +50,7 @@ def find_rows(names: str) -> list[Row]:
     """The rows of a list like "constant,prior:ellipsoid,quick", each once, the perfect one always first.
 
     Raises:
-        InputError: there is no such row, it cannot be made yet, or none is named.
+        InputError: there is no such row, or none is named.
     """
     wanted = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     if not wanted:
@@ -59,12 +58,6 @@ def find_rows(names: str) -> list[Row]:
     for name in wanted:
         if name not in ROWS:
             raise InputError(f"There is no row '{name}'; choose from {', '.join(ROWS)}.")
-        missing = ROWS[name].missing
-        if missing:
-            raise InputError(
-                f"The row '{name}' is not available yet: it needs {missing}, which this version does not have; "
-                "leave it out of --rows."
-            )
     return [ROWS[name] for name in dict.fromkeys((PERFECT, *wanted))]
 
 

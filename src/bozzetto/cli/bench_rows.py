@@ -18,11 +18,12 @@ from bozzetto.cli.progress import Shown
 from bozzetto.config import FitConfig
 from bozzetto.errors import InputError
 from bozzetto.gan.invert import InvertConfig
+from bozzetto.general_model import GeneralModel, built_in_for, load_general
 from bozzetto.ingredients import Plan
 from bozzetto.inputs import MaskLike, find_gan, read_scenes
 from bozzetto.keep import Progress, Quiet
 from bozzetto.method.schedule import phases
-from bozzetto.pipeline import plan
+from bozzetto.pipeline import REFINE, plan
 from bozzetto.presets import find_preset
 from bozzetto.segment.categories import find_category
 
@@ -34,6 +35,7 @@ class Heads(HeadsRun):
     prior: str | None = None  # of the row `fit`: shape that it starts from, instead of the preset's
     category: str = "heads"  # what the generator is told to make pictures of
     scenes: Path | None = None  # views and lights measured by `bozzetto estimate-views`
+    general: str | None = None  # of the rows `general`: a name or a file; the generator's built-in one if not given
     device: str = "auto"  # auto, cpu or cuda
     overwrite: bool = False  # do finished pieces again
     supervised: SupervisedConfig = field(default_factory=SupervisedConfig)  # how that row is trained
@@ -77,6 +79,7 @@ class Bench:
             heads = training_split(args.train_heads)
             return Supervised(args.supervised, heads, folder, self.size, self.device, told=tell_training)
         config = self.config_of(row)
+        model = self.general() if row.kind == "general" else None
 
         def planned(photo: Tensor, mask: MaskLike, seed: int) -> Plan:
             assert self.gan is not None
@@ -89,17 +92,31 @@ class Bench:
                 category=args.category,
                 inversion=self.inversion,
                 scenes=self.scenes,
+                general=model,
+                refine=None if model is None or row.detail else 0,
             )
 
         return Fit(planned, args.mask, row.name, args.out, args.overwrite)
 
+    def general(self) -> GeneralModel:
+        """The general model of its rows. Raises InputError where there is none, CheckpointError where it is no good."""
+        name = self.args.general or built_in_for(self.args.gan)
+        if name is None:
+            raise InputError(
+                f"There is no general model built in for the generator '{self.args.gan}'; give one to --general, or "
+                "leave its rows out of --rows."
+            )
+        return load_general(name, self.device)
+
     def config_of(self, row: Row) -> FitConfig:
         """The settings of a row that is a fit."""
+        if row.kind == "general":
+            return find_preset(REFINE)
         return find_preset(row.detail) if row.detail else self.config
 
     def progress(self, row: str, head: int, seed: int | None) -> AbstractContextManager[Progress]:
         """What hears of a piece: a bar for fits, nothing for what takes no time."""
-        if ROWS[row].kind != "fit":
+        if ROWS[row].kind != "fit" and row != "general+refine":
             return nullcontext(Quiet())
         config = self.config_of(ROWS[row])
         return Shown(phases(config, config.prior.shape != "none"), f"{row} head {head}", terse=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 import tyro
 
 from bozzetto.batch import each, name_folders
@@ -14,16 +15,17 @@ from bozzetto.bench.truth import read_truth
 from bozzetto.cli.complain import complain
 from bozzetto.cli.dry_run import describe
 from bozzetto.cli.progress import Shown
-from bozzetto.cli.settings import parse_with_settings
+from bozzetto.cli.settings import default_preset, parse_with_settings
 from bozzetto.crop import parse_crop
 from bozzetto.errors import BozzettoError, InputError
 from bozzetto.export.formats import DEFAULT_FORMATS
 from bozzetto.export.viewer import VIEWER
+from bozzetto.general_model import GeneralModel, built_in_for, load_general
 from bozzetto.ingredients import Plan
 from bozzetto.inputs import find_device, find_gan, parser_with_weights, read_scenes
 from bozzetto.method.schedule import phases
 from bozzetto.photo import list_photos
-from bozzetto.pipeline import plan, run
+from bozzetto.pipeline import REFINE, plan, run
 from bozzetto.results import Reconstruction
 from bozzetto.segment.registry import NAMES
 
@@ -38,7 +40,9 @@ class Arguments:
     latent: Path | None = None  # the photo's w (.safetensors, .npy, .pt); found by inversion if not given
     mask: str = "auto"  # auto, none, alpha, another segmenter's name, or an image file that is white on the object
     prior: str | None = None  # shape that the fit starts from, instead of the preset's
-    preset: str = "quick"  # schedule and weights; all flags below show this preset's values
+    general: str = "auto"  # a general model to begin with: a name, a file, none, or auto: the generator's built-in one
+    refine: int | None = None  # iterations of step 3 from the general model; 0: its preview alone, at once
+    preset: str | None = None  # schedule and weights, by default refine with a general model and quick without one
     seed: int = 0
     device: str = "auto"  # auto, cpu or cuda
     category: str | None = None  # what the photos show, instead of what the generator's file says
@@ -55,13 +59,16 @@ class Arguments:
 def reconstruct(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     what = "Photos to result folders: a textured object that can be turned and relit."
-    args, config, inversion = parse_with_settings(Arguments, argv, "reconstruct", what)
+    args, config, inversion = parse_with_settings(Arguments, argv, "reconstruct", what, default_preset(argv))
     photos = list_photos(args.photos)
     single = len(photos) == 1 and not args.photos[0].is_dir()
     if len(photos) > 1:
         refuse_shared_files(args.mask, {"--latent": args.latent, "--truth": args.truth})
     crop = parse_crop(args.crop)
     gan = find_gan(args.gan, find_device(args.device), config.compute.gan_precision, args.gan_class)
+    model = general_of(args.general, args.gan, args.preset, gan.device)
+    if model is None and args.refine is not None:
+        raise InputError("--refine begins with a general model; name one with --general, and leave --preset out.")
     jobs = list(zip(photos, folders_of(photos, args.out, single), strict=True))
     truth = None if args.truth is None else read_truth(args.truth)
 
@@ -78,6 +85,8 @@ def reconstruct(argv: Sequence[str]) -> int:
             inversion=inversion,
             scenes=None if args.scenes is None else read_scenes(args.scenes),
             crop=crop,
+            general=model,
+            refine=args.refine,
         )
 
     if args.dry_run:
@@ -90,6 +99,21 @@ def reconstruct(argv: Sequence[str]) -> int:
             return run(job, folder, args.resume, args.overwrite, shown, truth, args.formats)
 
     return report(jobs, work, single)
+
+
+def general_of(general: str, gan: str, preset: str | None, device: torch.device) -> GeneralModel | None:
+    """The general model that a fit begins with; a preset other than `refine` begins with a prior shape.
+
+    Raises CheckpointError, and InputError where the preset and the model do not go together.
+    """
+    if general == "none":
+        return None
+    if general == "auto":
+        name = built_in_for(gan) if preset in (None, REFINE) else None
+        return None if name is None else load_general(name, device)
+    if preset not in (None, REFINE):
+        raise InputError(f"The preset '{preset}' begins with a prior shape; leave --general or --preset out.")
+    return load_general(general, device)
 
 
 def folders_of(photos: Sequence[Path], out: Path | None, single: bool) -> list[Path]:

@@ -14,6 +14,7 @@ from bozzetto.cli.parse import parse, scan
 from bozzetto.config import FitConfig, Stage
 from bozzetto.errors import InputError
 from bozzetto.gan.invert import InvertConfig
+from bozzetto.general_model import built_in_for
 from bozzetto.presets import find_preset
 
 Record = TypeVar("Record")
@@ -85,12 +86,20 @@ def set_stages(stages: tuple[Stage, ...], schedule: Schedule) -> tuple[Stage, ..
     )
 
 
+def default_preset(argv: Sequence[str]) -> str:
+    """The preset where none is named: `refine` where a general model is named, or built in for the generator."""
+    general = scan(argv, "--general") or "auto"
+    if general == "auto":
+        return "refine" if built_in_for(scan(argv, "--gan") or "heads") else "quick"
+    return "quick" if general == "none" else "refine"
+
+
 def parse_with_settings(
-    kind: type[Record], argv: Sequence[str], command: str, description: str
+    kind: type[Record], argv: Sequence[str], command: str, description: str, preset: str = "quick"
 ) -> tuple[Record, FitConfig, InvertConfig]:
-    """A command's own arguments, and the settings that its flags and its preset make."""
-    preset = find_preset(scan(argv, "--preset") or "quick")
-    settings = settings_class(preset)
+    """A command's own arguments, and the settings that its flags make of a preset: `preset`, if they name none."""
+    base = find_preset(scan(argv, "--preset") or preset)
+    settings = settings_class(base)
     nameless = tyro.conf.arg(name="")
     annotated: Any = Annotated  # types that are known at run time alone
     spelled_out: Any = tyro.conf.FlagConversionOff  # --reuse False instead of --no-reuse
@@ -101,4 +110,4 @@ def parse_with_settings(
     ]
     whole: Any = dataclasses.make_dataclass("Arguments", rows, frozen=True)
     parsed = parse(whole, argv, command, description)
-    return parsed.arguments, fit_config(preset, parsed.settings, parsed.schedule), parsed.settings.inversion
+    return parsed.arguments, fit_config(base, parsed.settings, parsed.schedule), parsed.settings.inversion
