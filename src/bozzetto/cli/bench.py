@@ -113,7 +113,8 @@ def bench_heads(argv: Sequence[str]) -> int:
     names = {row.name for row in rows}
     if "fit" not in names and (config != find_preset(args.preset) or args.prior is not None):
         raise InputError("A fit's own numbers belong to the row `fit`; name it in --rows, or leave the flags out.")
-    bench = Bench(args, config, inversion, find_device(args.device), any(row.kind in ("fit", "general") for row in rows))
+    needs_gan = any(row.kind in ("fit", "general") for row in rows)
+    bench = Bench(args, config, inversion, find_device(args.device), needs_gan)
     done: dict[str, list[Unit]] = {}
 
     def told(unit: Unit) -> None:
