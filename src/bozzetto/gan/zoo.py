@@ -38,6 +38,13 @@ ZOO = (
         category="heads",
         licence="MIT",
     ),
+    ZooRow(
+        name="cats",
+        file="cats_64.safetensors",
+        sha256="37e7e4adc2d9b1c035ff80f4d7362151f7ee67cbb73d7dc3e9b9f98c5254eca1",
+        category="cat",
+        licence="CC BY-NC 4.0",
+    ),
 )
 
 
