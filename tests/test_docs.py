@@ -19,6 +19,7 @@ import bozzetto
 from bozzetto.cli.bench import Heads
 from bozzetto.cli.invert import SHEET
 from bozzetto.cli.main import COMMANDS, execute
+from bozzetto.cli.settings import group_names
 from bozzetto.config import FitConfig, PerceptualName
 from bozzetto.export.formats import FORMATS
 from bozzetto.presets import PRESETS
@@ -207,7 +208,17 @@ def test_the_command_page_has_every_flag_of_a_command(name: str, flags: dict[str
         expected = expected - (flags["reconstruct"] - {f"--{own}" for own in Heads.__dataclass_fields__})
     if name == "invert":  # "the inversion's numbers without their prefix"
         expected = expected - {f.replace("inversion.", "") for f in flags["reconstruct"] if "inversion." in f}
+    if name == "general train":  # "the numbers of a fit stand behind --fit."
+        numbers = {
+            f"--fit.{group}.{flag}" for group in group_names() for flag in short_names(flags["reconstruct"], group)
+        }
+        expected = expected - numbers
     assert expected <= told
+
+
+def short_names(flags: set[str], group: str) -> set[str]:
+    """A group's flags of `bozzetto reconstruct`, without the dashes and the group's name."""
+    return {flag.removeprefix("--").removeprefix(f"{group}.") for flag in flags}
 
 
 @every_page

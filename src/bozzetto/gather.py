@@ -35,12 +35,28 @@ class Gathered:
     failed: list[tuple[str, BozzettoError]]
 
 
+class _Named(Quiet):
+    """Hands notes on under a photo's name."""
+
+    def __init__(self, name: str, note: Callable[[str], None]) -> None:
+        self.name, self.note = name, note
+
+    def on_note(self, text: str) -> None:
+        self.note(f"{self.name}: {text}")
+
+
 class Gatherer:
     """Finds the ingredients of photos that share one generator and one configuration."""
 
-    def __init__(self, first: Plan, partial: Partial | None, told: Callable[[str, int, int], None]) -> None:
-        """first: any of the plans; told: hears (what, done, total)."""
-        self.first, self.partial, self.told = first, partial, told
+    def __init__(
+        self,
+        first: Plan,
+        partial: Partial | None,
+        told: Callable[[str, int, int], None],
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """first: any of the plans; told: hears (what, done, total); note: what a user should know of a photo."""
+        self.first, self.partial, self.told, self.note = first, partial, told, note
         self.loss = inversion_loss(first.inversion, first.gan)
         self.table: StartTable | None = None
 
@@ -81,7 +97,7 @@ class Gatherer:
         failed: list[tuple[str, BozzettoError]] = []
         for plan in plans:
             try:
-                good.append((plan, mask_of(plan, None, Quiet())[0]))
+                good.append((plan, mask_of(plan, None, _Named(plan.picture.name, self.note))[0]))
             except BozzettoError as error:
                 failed.append((plan.picture.name, error))
         if not good:

@@ -198,7 +198,7 @@ def _gather(
         if turn:
             kept = partial or Partial(working_folder(job.out), {})
             tell = progress.on_gathered if partial is not None else lambda what, done, total: None
-            found = Gatherer(plans[0], kept, tell).gather(plans)
+            found = Gatherer(plans[0], kept, tell, progress.on_note).gather(plans)
         processes.wait()
     if partial is not None:
         for name, error in found.failed:
@@ -249,7 +249,7 @@ def _judge(job: GeneralJob, config: GeneralConfig, gan: Gan, held: _Source, prog
     plans = _plans(
         job, replace(config, fit=fit), gan, replace(held, latents=nothing), [f"held {i}" for i in range(len(nothing))]
     )
-    found = Gatherer(plans[0], None, lambda what, done, total: None).gather(plans, "held")
+    found = Gatherer(plans[0], None, lambda what, done, total: None, progress.on_note).gather(plans, "held")
     if heads is not None and found.failed:
         raise InputError(f"{job.validate}: {found.failed[0][0]} cannot be validated on ({found.failed[0][1]}).")
     return _Judge(found.problem, heads)
