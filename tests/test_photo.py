@@ -16,7 +16,8 @@ from PIL import Image, ImageCms
 
 from bozzetto.crop import middle_square
 from bozzetto.errors import InputError
-from bozzetto.photo import ORIENTATIONS, list_photos, natural_key, read_photo
+from bozzetto.photo import ORIENTATIONS, read_photo
+from bozzetto.photo_list import list_photos
 
 SIZE = 16
 
@@ -334,45 +335,3 @@ def test_too_large_is_refused_by_the_header_alone(width: int, height: int, tmp_p
     path = tmp_path / "bomb.png"
     path.write_bytes(png(width, height, 8, bytes(100)))
     assert_refused(path, "smaller|at most 20000")
-
-
-def test_list_photos_in_natural_order(tmp_path: Path) -> None:
-    names = ["img10.png", "img2.JPG", "Img1.png", "b.jpeg", "a.webp"]
-    for name in [*names, "notes.txt", ".hidden.png", "noext"]:
-        (tmp_path / name).write_bytes(b"x")
-    (tmp_path / "folder.png").mkdir()
-    (tmp_path / "folder.png" / "inside.png").write_bytes(b"x")
-    found = [p.name for p in list_photos([tmp_path])]
-    assert found == ["a.webp", "b.jpeg", "Img1.png", "img2.JPG", "img10.png"]
-    again = list_photos([tmp_path / "img10.png", tmp_path, tmp_path / "notes.txt", str(tmp_path / "a.webp")])
-    assert [p.name for p in again] == ["a.webp", "b.jpeg", "Img1.png", "img2.JPG", "img10.png", "notes.txt"]
-
-
-def test_natural_key_orders_numbers_as_numbers() -> None:
-    names = [Path(n) for n in ("x9", "x10", "x010", "x1y2", "x1y10", "x²", "10", "9")]
-    ordered = [str(p) for p in sorted(names, key=natural_key)]
-    assert ordered == ["9", "10", "x1y2", "x1y10", "x9", "x010", "x10", "x²"]
-
-
-def test_folders_without_photos_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no photos in the folder"):
-        list_photos([tmp_path])
-    with pytest.raises(InputError, match="no image file"):
-        list_photos([tmp_path / "none.png"])
-    with pytest.raises(InputError, match="No photo is given"):
-        list_photos([])
-
-
-def test_linked_folders_and_loops(tmp_path: Path) -> None:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    save(folder, rgb(), "one.png")
-    try:
-        (folder / "again").symlink_to(folder, target_is_directory=True)
-        (folder / "loop.png").symlink_to(folder / "loop.png")
-        (folder / "gone.png").symlink_to(folder / "nowhere.png")
-        (tmp_path / "link").symlink_to(folder, target_is_directory=True)
-    except (OSError, NotImplementedError):
-        pytest.skip("this system has no links")
-    assert [p.name for p in list_photos([folder])] == ["one.png"]
-    assert [p.name for p in list_photos([tmp_path / "link"])] == ["one.png"]

@@ -35,6 +35,7 @@ from bozzetto.photo import (
     check_size,
     cut_photo,
     open_photo,
+    photo_sha256,
     read_orientation,
     split_alpha,
     to_srgb,
@@ -83,7 +84,7 @@ def read_picture(image: PictureLike, size: int, choice: Callable[[Upright], Choi
         name = photo.path.name
     chosen = Choice(middle_square(*photo.size), "middle") if choice is None else choice(photo)
     rgb, alpha = cut_photo(photo, chosen.square, size)
-    sha256 = sha256_of(Path(image)) if isinstance(image, str | Path) else digest(rgb, alpha)
+    sha256 = photo_sha256(Path(image)) if isinstance(image, str | Path) else digest(rgb, alpha)
     return Picture(rgb, alpha, name, photo.size, sha256, chosen.square, chosen.how, chosen.note)
 
 

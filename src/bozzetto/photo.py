@@ -1,13 +1,12 @@
-"""Reading photos: any file a camera or an editor writes -> a square RGB tensor; and finding photos in folders."""
+"""Reading photos: any file a camera or an editor writes -> a square RGB tensor."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
-import re
 import struct
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from torch import Tensor
 from bozzetto.crop import MIN_SIDE_PX, Square, cut, middle_square
 from bozzetto.download import sha256_of
 from bozzetto.errors import InputError
+from bozzetto.tarred import read_member, tar_around
 
 MAX_SIDE_PX = 20_000
 # Formats that hold pixels alone; Pillow also opens EPS and the like, which start other programs.
@@ -80,7 +80,7 @@ def read_photo(path: str | Path, size: int, square: Square | None = None) -> Pho
     photo = open_photo(Path(path))
     square = middle_square(*photo.size) if square is None else square
     image, alpha = cut_photo(photo, square, size)
-    return Photo(image, alpha, photo.size, photo.path, sha256_of(photo.path))
+    return Photo(image, alpha, photo.size, photo.path, photo_sha256(photo.path))
 
 
 def open_photo(path: Path) -> Upright:
@@ -108,12 +108,15 @@ def open_upright(path: Path) -> Image.Image:
 
     Raises InputError as `read_photo` does.
     """
-    check_readable(path)
+    packed = read_member(path) if tar_around(path) else None
+    if packed is None:
+        check_readable(path)
     Image.init()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters is raised; large photos are checked below
-            with Image.open(path, formats=[f for f in FORMATS if f in Image.OPEN]) as opened:
+            source = path if packed is None else io.BytesIO(packed)
+            with Image.open(source, formats=[f for f in FORMATS if f in Image.OPEN]) as opened:
                 check_size(path, *opened.size)
                 opened.load()
                 image = opened.copy()
@@ -135,6 +138,11 @@ def open_upright(path: Path) -> Image.Image:
         image = image.transpose(ORIENTATIONS[orientation])
         image.info = info
     return image
+
+
+def photo_sha256(path: Path) -> str:
+    """SHA-256 of a photo's bytes, of one in a tar too. Raises InputError or OSError where it cannot be read."""
+    return hashlib.sha256(read_member(path)).hexdigest() if tar_around(path) else sha256_of(path)
 
 
 def check_readable(path: Path) -> None:
@@ -225,43 +233,3 @@ def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     colours = image.convert(image.mode[:-1])
     white = Image.new(colours.mode, colours.size, "white")
     return Image.composite(colours, white, alpha), alpha
-
-
-def list_photos(paths: Iterable[str | Path]) -> list[Path]:
-    """Photos named one by one or by their folder, each once, in natural order (img2 before img10).
-
-    A folder stands for the image files directly in it, told by their suffix; hidden files are passed over, and so
-    are folders and broken links that have an image's name. A file named by itself may have any suffix.
-
-    Raises:
-        InputError: a path that is neither, a folder without photos, or no path at all.
-    """
-    found: dict[str, Path] = {}
-    for path in map(Path, paths):
-        if path.is_dir():
-            inside = photos_in(path)
-            if not inside:
-                raise InputError(f"There are no photos in the folder {path} ({', '.join(SUFFIXES)}).")
-        else:
-            check_readable(path)
-            inside = [path]
-        for photo in inside:
-            found.setdefault(os.path.abspath(photo), photo)
-    if not found:
-        raise InputError("No photo is given; name image files or a folder of them.")
-    return sorted(found.values(), key=natural_key)
-
-
-def photos_in(folder: Path) -> list[Path]:
-    """Image files directly in a folder. Raises InputError if the folder cannot be listed."""
-    try:
-        entries = list(folder.iterdir())
-    except OSError as error:
-        raise InputError(f"The folder {folder} cannot be read ({error.strerror}); check its permissions.") from error
-    return [e for e in entries if e.suffix.lower() in SUFFIXES and not e.name.startswith(".") and os.path.isfile(e)]
-
-
-def natural_key(path: Path) -> tuple[tuple[tuple[int, int, str], ...], str]:
-    """Sorting key that compares runs of digits as numbers and letters without case; the path itself breaks ties."""
-    pieces = re.split(r"([0-9]+)", str(path).casefold())
-    return tuple((0, int(p), "") if p.isascii() and p.isdigit() else (1, 0, p) for p in pieces if p), str(path)

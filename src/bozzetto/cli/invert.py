@@ -1,4 +1,4 @@
-"""`bozzetto invert PHOTO|FOLDER...`: the latents whose pictures come nearest to photos."""
+"""`bozzetto invert PHOTO|FOLDER|TAR|LIST...`: the latents whose pictures come nearest to photos."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from bozzetto.gan.invert import InvertConfig
 from bozzetto.gan.latent import save_latent
 from bozzetto.ingredients import Plan
 from bozzetto.inputs import find_device, find_gan
-from bozzetto.photo import list_photos
+from bozzetto.photo_list import is_one_photo, list_photos
 from bozzetto.pipeline import plan
 from bozzetto.presets import find_preset
 
@@ -36,7 +36,7 @@ SHEET_ROWS = 50  # at most
 
 @dataclass(frozen=True)
 class Arguments:
-    photos: tyro.conf.Positional[tuple[Path, ...]] = ()  # image files, or folders of them
+    photos: tyro.conf.Positional[tuple[Path, ...]] = ()  # image files, folders or tars of them, lists (.txt)
     gan: str = "heads"  # a built-in generator's name, or a file
     gan_class: int | None = None  # what the photos show, if the generator knows several classes
     mask: str = "auto"  # what counts most: auto, none, alpha, another segmenter's name, or an image file
@@ -54,7 +54,7 @@ def invert(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     args = parse(Arguments, argv, "invert", "Find the latents whose pictures come nearest to photos.")
     photos = list_photos(args.photos)
-    single = len(photos) == 1 and not args.photos[0].is_dir()
+    single = len(photos) == 1 and is_one_photo(args.photos[0])
     if len(photos) > 1:
         refuse_shared_files(args.mask, {})
     crop, preset = parse_crop(args.crop), find_preset("quick")

@@ -1,4 +1,4 @@
-"""`bozzetto reconstruct PHOTO|FOLDER...`"""
+"""`bozzetto reconstruct PHOTO|FOLDER|TAR|LIST...`"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bozzetto.general_model import GeneralModel, built_in_for, load_general
 from bozzetto.ingredients import Plan
 from bozzetto.inputs import find_device, find_gan, parser_with_weights, read_scenes
 from bozzetto.method.schedule import phases
-from bozzetto.photo import list_photos
+from bozzetto.photo_list import is_one_photo, list_photos
 from bozzetto.pipeline import REFINE, plan, run
 from bozzetto.results import Reconstruction
 from bozzetto.segment.registry import NAMES
@@ -34,7 +34,7 @@ RESULTS = Path("results")
 
 @dataclass(frozen=True)
 class Arguments:
-    photos: tyro.conf.Positional[tuple[Path, ...]] = ()  # image files, or folders of them
+    photos: tyro.conf.Positional[tuple[Path, ...]] = ()  # image files, folders or tars of them, lists (.txt)
     gan: str = "heads"  # a built-in generator's name, or a file
     gan_class: int | None = None  # what the photos show, if the generator knows several classes
     latent: Path | None = None  # the photo's w (.safetensors, .npy, .pt); found by inversion if not given
@@ -61,7 +61,7 @@ def reconstruct(argv: Sequence[str]) -> int:
     what = "Photos to result folders: a textured object that can be turned and relit."
     args, config, inversion = parse_with_settings(Arguments, argv, "reconstruct", what, default_preset(argv))
     photos = list_photos(args.photos)
-    single = len(photos) == 1 and not args.photos[0].is_dir()
+    single = len(photos) == 1 and is_one_photo(args.photos[0])
     if len(photos) > 1:
         refuse_shared_files(args.mask, {"--latent": args.latent, "--truth": args.truth})
     crop = parse_crop(args.crop)
