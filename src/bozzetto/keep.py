@@ -137,9 +137,11 @@ class Keeper:
         self.progress.on_iteration(event)
 
     def on_state(self, state: FitState) -> None:
-        if self.partial and (self.interrupts.asked is not None or self._is_time(state)):
+        asked = self.interrupts.asked is not None  # once: what comes while this runs is for the next time, and saved
+        if self.partial and (asked or self._is_time(state)):
             self._save(self.partial, state)
-        self.interrupts.raise_if_asked()
+        if asked:
+            self.interrupts.raise_if_asked()
         if self.current is not None and isinstance(self.progress, Onlooker):
             self.progress.on_state(self.current)
 
