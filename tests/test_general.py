@@ -271,3 +271,30 @@ def test_a_strangers_file_is_refused_in_a_sentence(trained: tuple[Path, Heard], 
         load_general(tmp_path / "x.safetensors")
     assert "\n" not in str(error.value)
     assert "x.safetensors" in str(error.value)
+
+
+def test_tensorboard_is_asked_for_in_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import sys
+
+    from bozzetto.cli.general import Board
+    from bozzetto.errors import MissingExtraError
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MissingExtraError, match="pip install tensorboard"):
+        Board(tmp_path)
+
+
+def test_tensorboard_hears_losses_and_checks(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from bozzetto.cli.general import Board, Shown
+
+    board = Board(tmp_path)
+    with Shown(board) as shown:
+        train(job_of(tmp_path, "told"), shown)
+    board.writer.close()
+    read = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    tags = set(read.Tags()["scalars"])
+    assert {"prior/total", "albedo/total", "project/l1", "factorise/perceptual", "validation/score"} <= tags
+    assert len(read.Scalars("validation/score")) == 2

@@ -74,7 +74,7 @@ class Gatherer:
             kept = self.partial.load(name) if self.partial else None
             if kept is not None:
                 tensors, facts = kept
-                bad = [(one, FitError(text)) for one, text in facts["failed"]]
+                bad: list[tuple[str, BozzettoError]] = [(one, FitError(text)) for one, text in facts["failed"]]
             else:
                 tensors, bad = self._chunk(chunk)
                 if self.partial:

@@ -205,7 +205,8 @@ def read_preview(folder: Path) -> Reconstruction | None:
         return None
     try:
         tensors = _unpack(_named(folder, record, "preview"))
-        return Reconstruction(**tensors, camera=whole.camera, depth_range=whole.depth_range)
+        rest = {"camera": whole.camera, "depth_range": whole.depth_range, "provenance": whole.provenance}
+        return Reconstruction(**tensors, **rest)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
         raise OutputError(f"{folder} is damaged ({error}); write the result again.") from error
 
