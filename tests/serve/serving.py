@@ -6,17 +6,17 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import httpx
 
 from bozzetto.config import FitConfig, NetConfig, PriorConfig, ProjectConfig, Stage
 from bozzetto.export.images import picture
-from bozzetto.gan.invert import InvertConfig
 from bozzetto.serve.app import App
 from bozzetto.serve.guard import TOKEN_HEADER, Door
 from bozzetto.serve.settings import Settings
@@ -30,6 +30,7 @@ SHORT = FitConfig(
     prior=PriorConfig(iterations=1, threshold=0.0),
     nets=NetConfig(width=0.125),
 )
+SLOW = replace(CONFIG, prior=PriorConfig(iterations=40, threshold=0.0))
 LONG = replace(CONFIG, prior=PriorConfig(iterations=100_000, threshold=0.0))  # ends when it is told to
 
 Result = TypeVar("Result")
@@ -42,8 +43,8 @@ def settings_for(folder: Path, **changes: Any) -> Settings:
     given: dict[str, Any] = {
         "folder": folder / "served",
         "generators": {"tiny": str(gan)},
-        "presets": {"short": SHORT, "few": CONFIG, "long": LONG},
-        "inversion": INVERSION if "inversion" not in changes else changes.pop("inversion"),
+        "presets": {"short": SHORT, "few": CONFIG, "slow": SLOW, "long": LONG},
+        "inversion": INVERSION,
         "formats": (),
         **changes,
     }
@@ -88,35 +89,51 @@ class Client(httpx.AsyncClient):
 
 
 @asynccontextmanager
-async def running(settings: Settings, **door: Any) -> AsyncIterator[Client]:
-    """A working app and its client."""
+async def running(settings: Settings, work: bool = True, **door: Any) -> AsyncIterator[Client]:
+    """An app and its client. Without work, photos wait for ever and no worker is started."""
     app = App(settings, Door(PORT, **door))
-    async with Client(app) as client, app.lifespan(None):  # type: ignore[arg-type]
-        yield client
+    async with Client(app) as client:
+        if work:
+            async with app.lifespan(None):  # type: ignore[arg-type]
+                yield client
+        else:
+            yield client
 
 
-def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """asyncio.run in a thread of its own: an open browser counts as a running loop in the tests' thread."""
-    outcome: list[Result] = []
-    failure: list[BaseException] = []
+class Loop:
+    """An event loop in a thread of its own: an open browser counts as a running loop in the tests' thread."""
 
-    def inside() -> None:
-        try:
-            outcome.append(asyncio.run(work))
-        except BaseException as error:
-            failure.append(error)
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
 
-    thread = threading.Thread(target=inside)
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return outcome[0]
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+
+run = Loop().run
+
+
+async def status(client: Client, path: str) -> int:
+    """The answer's status to a path as it is; httpx itself resolves dots on the way."""
+    statuses: list[int] = []
+
+    sent = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> dict[str, Any]:
+        return next(sent, None) or await asyncio.Future()  # nobody hangs up
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    door = client.app.door
+    headers = [(b"host", f"127.0.0.1:{door.port}".encode()), (TOKEN_HEADER.encode(), door.token.encode())]
+    scope = {"type": "http", "method": "GET", "path": unquote(path), "raw_path": path.encode(), "query_string": b""}
+    await client.app.guarded()({**scope, "headers": headers, "root_path": ""}, receive, send)
+    return statuses[0]
 
 
 def stored(settings: Settings, job_id: str) -> dict[str, Any]:
     """A job's record on disk."""
     return json.loads((settings.folder / job_id / "job.json").read_text("utf-8"))
-
-
-NO_INVERSION = InvertConfig(steps=1, start_samples=8)

@@ -51,7 +51,7 @@ READS = ["/api/options", "/api/jobs", "/static/app.js", "/api/jobs/x/zip", "/not
 
 def test_nothing_is_answered_without_the_token(tmp_path: Path) -> None:
     async def work() -> None:
-        async with running(settings_for(tmp_path)) as client:
+        async with running(settings_for(tmp_path), work=False) as client:
             content = photo_file(tmp_path / "a.png")
             for given in (None, "", "x", client.app.door.token[:-1], client.app.door.token + "x"):
                 client.headers.pop(TOKEN_HEADER, None)
@@ -72,7 +72,7 @@ def test_nothing_is_answered_without_the_token(tmp_path: Path) -> None:
 
 def test_the_printed_address_opens_the_page_and_the_cookie_the_rest(tmp_path: Path) -> None:
     async def work() -> None:
-        async with running(settings_for(tmp_path)) as client:
+        async with running(settings_for(tmp_path), work=False) as client:
             door = client.app.door
             del client.headers[TOKEN_HEADER]
             first = await client.get(door.address)
@@ -111,7 +111,7 @@ def test_other_hosts_and_other_sites_are_refused_even_with_the_token(
     tmp_path: Path, headers: dict[str, str], status: int
 ) -> None:
     async def work() -> None:
-        async with running(settings_for(tmp_path)) as own, Client(own.app, **headers) as client:
+        async with running(settings_for(tmp_path), work=False) as own, Client(own.app, **headers) as client:
             content = photo_file(tmp_path / "a.png")
             assert [(await client.get(path)).status_code for path in READS] == [status] * len(READS)
             assert (await client.upload(content)).status_code == status
@@ -127,7 +127,7 @@ def test_other_hosts_and_other_sites_are_refused_even_with_the_token(
 def test_a_page_of_the_server_itself_may_post(tmp_path: Path) -> None:
     async def work() -> None:
         settings = settings_for(tmp_path)
-        async with running(settings) as own:
+        async with running(settings, work=False) as own:
             headers = {"origin": OWN, "sec-fetch-site": "same-origin"}
             async with Client(own.app, **headers) as client:
                 assert (await client.upload(photo_file(tmp_path / "a.png"))).status_code == 201
@@ -137,7 +137,7 @@ def test_a_page_of_the_server_itself_may_post(tmp_path: Path) -> None:
 
 def test_every_answer_carries_the_headers(tmp_path: Path) -> None:
     async def work() -> None:
-        async with running(settings_for(tmp_path)) as client:
+        async with running(settings_for(tmp_path), work=False) as client:
             answers = [await client.get(path) for path in ("/", *READS)]
             answers += [await client.get("/api/jobs", headers={"host": "evil.example"}), await client.post("/api/jobs")]
             answers += [await client.put("/"), await client.get("/", headers={TOKEN_HEADER: ""})]
@@ -154,7 +154,7 @@ def test_every_answer_carries_the_headers(tmp_path: Path) -> None:
 
 def test_an_upload_is_counted_whatever_its_header_says(tmp_path: Path) -> None:
     async def work() -> None:
-        async with running(settings_for(tmp_path, max_upload=200_000)) as client:
+        async with running(settings_for(tmp_path, max_upload=200_000), work=False) as client:
             large = b"\x89PNG\r\n\x1a\n" + bytes(300_000)
             told = await client.upload(large)
             assert told.status_code == 413
