@@ -8,10 +8,15 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from bozzetto.cli.main import execute
+from bozzetto.config import ViewConfig
+from bozzetto.gan.zoo import load_gan
+from bozzetto.general_model import GeneralFacts, save_general
 from bozzetto.method import instance
+from bozzetto.nets.networks import make_networks
 from bozzetto.results import is_result_folder
 from tiny_heads import write_heads, write_training
 from tiny_run import write_gan
@@ -102,7 +107,8 @@ def test_results_are_kept_where_asked(argv: list[str], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "code", "words"),
     [
-        (["--rows", "general+refine"], 2, "'general+refine' is not available yet"),
+        (["--rows", "general+refine"], 2, "no general model built in"),
+        (["--rows", "general", "--general", "nowhere"], 3, "no general model 'nowhere'"),
         (["--rows", "pyramid"], 2, "no row 'pyramid'"),
         (["--rows", "quick", "--lr", "1"], 2, "belong to the row `fit`"),
         (["--rows", "constant", "--prior", "box"], 2, "belong to the row `fit`"),
@@ -132,3 +138,18 @@ def test_without_a_generator_there_are_heads_of_128_px_too(tmp_path: Path, capsy
     assert perfect["mad_mean"] < 0.05
     assert perfect["mad_published_mean"] > 8
     assert constant["side_mean"] > 1
+
+
+def test_the_general_models_rows_are_its_preview_and_its_refinement(argv: list[str], tmp_path: Path) -> None:
+    info = load_gan(argv[argv.index("--gan") + 1]).info
+    facts = GeneralFacts(
+        "tiny", "heads", "MIT", 16, info.w_dim, 0.25, ViewConfig(), (0.0,) * 6, info.name, info.sha256, 3, offset=True
+    )
+    model = tmp_path / "general.safetensors"
+    save_general(model, make_networks(16, info.w_dim, torch.Generator().manual_seed(0), width=0.25), facts)
+    given = ["--rows", "general,general+refine", "--general", str(model), "--n", "1", "--seeds", "0,1"]
+    assert execute([*argv, *given, *INVERT]) == 0
+    rows = json.loads(Path(argv[argv.index("--json") + 1]).read_text())["rows"]
+    assert [row["name"] for row in rows] == ["perfect", "general", "general+refine"]
+    assert rows[1]["side_mean"] != rows[2]["side_mean"]
+    assert len(rows[2]["seeds"]) == 2
