@@ -32,7 +32,13 @@ class BuiltIn:
     sha256: str
 
 
-BUILT_IN: tuple[BuiltIn, ...] = ()
+BUILT_IN: tuple[BuiltIn, ...] = (
+    BuiltIn(
+        name="heads",
+        file="heads_general_64.safetensors",
+        sha256="40e2809577f98037f9386a3cb2483fbfb68d9f7e7e735016b7cbdc858607f4cf",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class GeneralModel:
         if facts.view != config.view or tuple(facts.view_mean) != tuple(view_mean):
             raise InputError(
                 f"The general model '{facts.name}' counts views otherwise than these settings; use the --preset, "
-                "--category and --scenes that it was trained with."
+                "--category and --scenes that it was trained with, or --general none."
             )
 
     def copy_into(self, nets: Networks) -> None:

@@ -89,6 +89,8 @@ def set_stages(stages: tuple[Stage, ...], schedule: Schedule) -> tuple[Stage, ..
 def default_preset(argv: Sequence[str]) -> str:
     """The preset where none is named: `refine` where a general model is named, or built in for the generator."""
     general = scan(argv, "--general") or "auto"
+    if general == "auto" and scan(argv, "--prior"):  # a shape to begin with instead
+        return "quick"
     if general == "auto":
         return "refine" if built_in_for(scan(argv, "--gan") or "heads") else "quick"
     return "quick" if general == "none" else "refine"
