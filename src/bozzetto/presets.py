@@ -37,8 +37,8 @@ PRESETS: dict[str, FitConfig] = {
     ),
     # Ours, with a general model: half a minute from its networks. The depth is held near what that sees.
     "refine": FitConfig(
-        stages=(Stage(albedo=30, project=60, factorise=150, samples=4, mirror=True, mirror_albedo=True),),
-        optim=OptimConfig(lr=2e-4, final_lr=0.05, project_lr=5e-4),
+        stages=(Stage(albedo=120, project=60, factorise=150, samples=4, mirror=True, mirror_albedo=True),),
+        optim=OptimConfig(lr=8e-4, final_lr=0.05, project_lr=5e-4),
         loss=LossConfig(smooth_depth_weight=4.0, prior_weight=0.5),
         project=ProjectConfig(collect_batches=16, teach=True),
         prior=PriorConfig(iterations=0),
