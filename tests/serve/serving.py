@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, MutableMapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, MutableMapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +20,7 @@ import httpx
 
 from bozzetto.config import FitConfig, NetConfig, PriorConfig, ProjectConfig, Stage
 from bozzetto.export.images import picture
+from bozzetto.gan.invert import InvertConfig
 from bozzetto.serve.app import App
 from bozzetto.serve.guard import TOKEN_HEADER, Door
 from bozzetto.serve.settings import Settings
@@ -30,7 +34,7 @@ SHORT = FitConfig(
     prior=PriorConfig(iterations=1, threshold=0.0),
     nets=NetConfig(width=0.125),
 )
-SLOW = replace(CONFIG, prior=PriorConfig(iterations=40, threshold=0.0))
+SLOW = replace(CONFIG, prior=PriorConfig(iterations=1500, threshold=0.0))  # seconds, so that a cancel comes in time
 LONG = replace(CONFIG, prior=PriorConfig(iterations=100_000, threshold=0.0))  # ends when it is told to
 
 Result = TypeVar("Result")
@@ -49,6 +53,23 @@ def settings_for(folder: Path, **changes: Any) -> Settings:
         **changes,
     }
     return Settings(**given)
+
+
+def head_settings(folder: Path) -> Settings:
+    """The built-in generator with a schedule of seconds, and a viewer at the end."""
+    config = replace(
+        SHORT,
+        stages=(Stage(8, 4, 6, samples=1),),
+        prior=PriorConfig(iterations=60, threshold=0.0),
+        nets=NetConfig(width=0.25),
+    )
+    return Settings(
+        folder / "served",
+        generators={"heads": "heads"},
+        presets={"short": config, "long": LONG},
+        inversion=InvertConfig(steps=6, start_samples=32),
+        formats=("png", "glb", "viewer"),
+    )
 
 
 def photo_file(path: Path, seed: int = 5) -> bytes:
@@ -137,3 +158,42 @@ async def status(client: Client, path: str) -> int:
 def stored(settings: Settings, job_id: str) -> dict[str, Any]:
     """A job's record on disk."""
     return json.loads((settings.folder / job_id / "job.json").read_text("utf-8"))
+
+
+# The command serves the published schedules, which take minutes; this is the same server with those of the tests.
+PROGRAM = """
+import sys
+from pathlib import Path
+import serving
+from bozzetto.serve.run import serve
+try:
+    settings = getattr(serving, sys.argv[2])(Path(sys.argv[1]))
+    serve(settings, "127.0.0.1", 0, False, lambda address: print(address, flush=True))
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@contextmanager
+def server(folder: Path, settings: str = "settings_for") -> Iterator[tuple[subprocess.Popen[str], httpx.Client, str]]:
+    """A server in a process of its own, a client, and the address that it printed.
+
+    settings: the function of this module that makes them of the folder.
+    """
+    tests = Path(__file__).parents[1]
+    path = os.pathsep.join([str(tests / "serve"), str(tests), *filter(None, [os.environ.get("PYTHONPATH")])])
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(folder), settings],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+    )
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        base, _, token = address.partition("/?token=")
+        with httpx.Client(base_url=base, headers={"x-bozzetto-token": token}, timeout=60) as client:
+            yield process, client, address
+    finally:
+        process.kill()
+        process.wait()

@@ -6,17 +6,14 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from serving import LONG, SHORT, photo_file, settings_for
+from serving import LONG, SHORT, photo_file, server, settings_for
 
 from bozzetto.cli.main import execute
 from bozzetto.errors import InputError, OutputError
@@ -25,39 +22,6 @@ from bozzetto.serve.claim import claimed
 from bozzetto.serve.job import Job, Wishes, new_id
 from bozzetto.serve.run import listen
 from bozzetto.serve.store import Store
-
-# The command serves the published schedules, which take minutes; this is the same server with those of the tests.
-PROGRAM = """
-import sys
-from pathlib import Path
-from serving import settings_for
-from bozzetto.serve.run import serve
-try:
-    serve(settings_for(Path(sys.argv[1])), "127.0.0.1", 0, False, lambda address: print(address, flush=True))
-except KeyboardInterrupt:
-    sys.exit(130)
-"""
-
-
-@contextmanager
-def server(folder: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    tests = Path(__file__).parents[1]
-    path = os.pathsep.join([str(tests / "serve"), str(tests), *filter(None, [os.environ.get("PYTHONPATH")])])
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(folder)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
-    )
-    try:
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()
-        base, _, token = address.partition("/?token=")
-        with httpx.Client(base_url=base, headers={"x-bozzetto-token": token}, timeout=60) as client:
-            yield process, client
-    finally:
-        process.kill()
-        process.wait()
 
 
 def until(client: httpx.Client, job: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -79,14 +43,14 @@ def upload(client: httpx.Client, content: bytes, preset: str) -> str:
 
 def test_a_killed_server_loses_nothing(tmp_path: Path) -> None:
     content = photo_file(tmp_path / "a.png")
-    with server(tmp_path) as (process, client):
+    with server(tmp_path) as (process, client, _):
         done = upload(client, content, "short")
         until(client, done, lambda job: job["state"] == "done")
         first, second = upload(client, content, "long"), upload(client, content, "short")
         until(client, first, at_work)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    with server(tmp_path) as (process, client):
+    with server(tmp_path) as (process, client, _):
         listed = {job["id"]: job["state"] for job in client.get("/api/jobs").json()["jobs"]}
         assert (listed[done], listed[first]) == ("done", "stopped")
         assert client.get(f"/api/jobs/{done}").json()["files"]
