@@ -26,7 +26,7 @@ PIP = $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c co
 # imported, and what they depend on (jax, OpenCV, torchvision) is neither needed nor installed.
 DATA_ONLY := mediapipe stlpips-pytorch lpips
 
-.PHONY: help venv demo validator test test-slow test-hostile test-gpu test-triton check format bench viewer clean
+.PHONY: help venv demo validator test test-slow test-hostile test-gpu test-ray test-triton check format bench viewer clean
 
 help:
 	@echo "make demo | test | test-slow | test-hostile | test-gpu | test-triton | check | format | bench | viewer | clean"
@@ -56,7 +56,7 @@ validator:
 	echo "Note: npm could not fetch gltf-validator; GLB files are not validated."; }
 
 test: $(INSTALLED) validator
-	$(BIN)/python -m pytest -m "not slow and not gpu and not hostile"
+	$(BIN)/python -m pytest -m "not slow and not gpu and not hostile and not ray"
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m "slow and not gpu and not hostile"
@@ -64,6 +64,10 @@ test-slow: $(INSTALLED)
 # Prints a table of what was injected and what came of it; docs/reliability.md has that of the last long run.
 test-hostile: $(INSTALLED)
 	$(BIN)/python -m pytest tests/hostile
+
+test-ray: $(INSTALLED)
+	@$(BIN)/python -c 'import ray' 2>/dev/null || $(PIP) 'ray>=2.10'
+	$(BIN)/python -m pytest -m ray
 
 test-gpu: $(INSTALLED)
 	$(BIN)/python -m pytest -m gpu

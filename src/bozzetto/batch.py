@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bozzetto.config import FitConfig
+from bozzetto.crop import Square
 from bozzetto.errors import BozzettoError, FitError
+from bozzetto.export.formats import DEFAULT_FORMATS
 from bozzetto.gan.generator import Gan
 from bozzetto.gan.invert import Inversion, InvertConfig, check_inversion, invert
 from bozzetto.gan.start import StartTable, start_table
 from bozzetto.gan.whiten import whitening
+from bozzetto.general_model import GeneralModel, load_general
 from bozzetto.ingredients import Plan, inversion_loss, mask_of
+from bozzetto.inputs import find_device, find_gan, parser_with_weights, read_scenes
 from bozzetto.keep import Progress
 from bozzetto.losses.perceptual import Perceptual
 from bozzetto.losses.registry import make_perceptual
+from bozzetto.method.sampling import SceneDistribution
+from bozzetto.metrics.truth import Truth
+from bozzetto.pipeline import plan, run
+from bozzetto.results import Reconstruction
+from bozzetto.segment.registry import NAMES
 
 BATCH_PIXELS = 2**17  # of photos inverted at once: 32 of 64 px, 8 of 128, 1 from 512 on
 
@@ -59,6 +71,93 @@ def each(jobs: Iterable[tuple[Path, Path]], work: Callable[[Path, Path], Result]
             yield Outcome(photo, folder, work(photo, folder))
         except BozzettoError as error:
             yield Outcome(photo, folder, None, error)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is wanted of every photo, in names and files alone, so that other processes can be told.
+
+    `pipeline.reconstruct` describes the fields.
+    """
+
+    config: FitConfig
+    inversion: InvertConfig
+    gan: str = "heads"
+    gan_class: int | None = None
+    latent: Path | None = None
+    mask: str = "auto"
+    prior: str | None = None
+    general: str | None = None
+    refine: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    category: str | None = None
+    scenes: Path | None = None
+    crop: str | Square = "auto"
+    formats: tuple[str, ...] = DEFAULT_FORMATS
+    resume: bool = field(default=False, compare=False)  # not of the order's identity: see `tools_of`
+    overwrite: bool = field(default=False, compare=False)
+
+    def plan(self, photo: Path) -> Plan:
+        """One photo, read and checked. Raises what `pipeline.plan` does, and `tools_of`."""
+        tools = tools_of(self)
+        return plan(
+            photo,
+            tools.gan,
+            mask=self.mask,
+            latent=self.latent,
+            prior=self.prior,
+            seed=self.seed,
+            config=self.config,
+            category=self.category,
+            inversion=self.inversion,
+            scenes=tools.scenes,
+            crop=self.crop,
+            general=tools.general,
+            refine=self.refine,
+        )
+
+    def run(self, job: Plan, folder: Path, progress: Progress, truth: Truth | None = None) -> Reconstruction:
+        """What was planned, into its result folder. Raises what `pipeline.run` does."""
+        return run(job, folder, self.resume, self.overwrite, progress, truth, self.formats)
+
+    def from_anywhere(self) -> Order:
+        """The same order with absolute paths, for processes that work in another folder."""
+        parser, weights = parser_with_weights(self.mask)
+        if weights is not None:
+            mask = f"{parser}:{os.path.abspath(weights)}"
+        else:
+            mask = self.mask if self.mask in NAMES else os.path.abspath(self.mask)
+        return replace(
+            self,
+            gan=_named_or_absolute(self.gan),
+            general=None if self.general is None else _named_or_absolute(self.general),
+            mask=mask,
+            latent=None if self.latent is None else self.latent.absolute(),
+            scenes=None if self.scenes is None else self.scenes.absolute(),
+        )
+
+
+def _named_or_absolute(name: str) -> str:
+    """A file's absolute path; a name that is built in, or known, as it is."""
+    is_path = os.path.basename(name) != name or Path(name).suffix != ""
+    return os.path.abspath(name) if is_path and os.path.exists(name) else name
+
+
+class Tools(NamedTuple):
+    """What all photos of an order share."""
+
+    gan: Gan
+    general: GeneralModel | None
+    scenes: SceneDistribution | None
+
+
+@lru_cache(maxsize=1)
+def tools_of(order: Order) -> Tools:
+    """The files that an order names, read once a process. Raises InputError and CheckpointError."""
+    gan = find_gan(order.gan, find_device(order.device), order.config.compute.gan_precision, order.gan_class)
+    general = None if order.general is None else load_general(order.general, gan.device)
+    return Tools(gan, general, None if order.scenes is None else read_scenes(order.scenes))
 
 
 @dataclass(frozen=True)

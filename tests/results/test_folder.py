@@ -102,7 +102,7 @@ class TestRoundTrip:
 class TestDamage:
     def test_a_newer_schema_is_named(self, stored: Path) -> None:
         _edit(stored, schema_version=SCHEMA_VERSION + 1)
-        with pytest.raises(OutputError, match=r"newer bozzetto \(schema 2.*update"):
+        with pytest.raises(OutputError, match=r"newer bozzetto \(schema 2.*install"):
             read(stored)
 
     def test_a_record_cut_off_anywhere_is_refused(self, stored: Path) -> None:

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
-import torch
 import tyro
 
-from bozzetto.batch import each, name_folders
+from bozzetto.batch import Order, Outcome, each, name_folders, tools_of
 from bozzetto.bench.truth import read_truth
 from bozzetto.cli.complain import complain
 from bozzetto.cli.dry_run import describe
+from bozzetto.cli.fleet import Fleet
 from bozzetto.cli.progress import Shown
 from bozzetto.cli.settings import default_preset, parse_with_settings
+from bozzetto.config import FitConfig
 from bozzetto.crop import parse_crop
 from bozzetto.errors import BozzettoError, InputError
 from bozzetto.export.formats import DEFAULT_FORMATS
 from bozzetto.export.viewer import VIEWER
-from bozzetto.general_model import GeneralModel, built_in_for, load_general
-from bozzetto.ingredients import Plan
-from bozzetto.inputs import find_device, find_gan, parser_with_weights, read_scenes
+from bozzetto.gan.invert import InvertConfig
+from bozzetto.general_model import built_in_for
+from bozzetto.inputs import parser_with_weights
 from bozzetto.method.schedule import phases
 from bozzetto.photo_list import is_one_photo, list_photos
-from bozzetto.pipeline import REFINE, plan, run
+from bozzetto.pipeline import REFINE
 from bozzetto.results import Reconstruction
 from bozzetto.segment.registry import NAMES
 
@@ -53,6 +55,8 @@ class Arguments:
     overwrite: bool = False  # start over in spite of a finished or unfinished result
     dry_run: bool = False  # say what would be done and write nothing
     truth: Path | None = None  # head file (.npz) with the photo's true depth, to score the result against
+    engine: Literal["local", "ray"] = "local"  # one photo after another here, or many at once on a Ray cluster
+    ray_address: str = "auto"  # the cluster: auto (the one this machine is part of), local (started here), host:port
     formats: tuple[str, ...] = DEFAULT_FORMATS  # what to draw into the result folder
 
 
@@ -64,56 +68,66 @@ def reconstruct(argv: Sequence[str]) -> int:
     single = len(photos) == 1 and is_one_photo(args.photos[0])
     if len(photos) > 1:
         refuse_shared_files(args.mask, {"--latent": args.latent, "--truth": args.truth})
-    crop = parse_crop(args.crop)
-    gan = find_gan(args.gan, find_device(args.device), config.compute.gan_precision, args.gan_class)
-    model = general_of(args.general, args.gan, args.preset, gan.device)
-    if model is None and args.refine is not None:
-        raise InputError("--refine begins with a general model; name one with --general, and leave --preset out.")
     jobs = list(zip(photos, folders_of(photos, args.out, single), strict=True))
+    order = order_of(args, config, inversion)
+    if args.dry_run:
+        return report(each(jobs, lambda photo, folder: describe(order.plan(photo), photo, folder)), len(jobs), single)
+    if args.engine == "ray":
+        if args.truth is not None:
+            raise InputError("--truth is scored on this machine alone; leave --engine ray out.")
+        with Fleet() as shown:
+            return report(shown.outcomes(jobs, order, args.ray_address), len(jobs), single)
+    tools_of(order)
     truth = None if args.truth is None else read_truth(args.truth)
 
-    def planned(photo: Path) -> Plan:
-        return plan(
-            photo,
-            gan,
-            mask=args.mask,
-            latent=args.latent,
-            prior=args.prior,
-            seed=args.seed,
-            config=config,
-            category=args.category,
-            inversion=inversion,
-            scenes=None if args.scenes is None else read_scenes(args.scenes),
-            crop=crop,
-            general=model,
-            refine=args.refine,
-        )
-
-    if args.dry_run:
-        return report(jobs, lambda photo, folder: describe(planned(photo), photo, folder), single)
-
     def work(photo: Path, folder: Path) -> Reconstruction:
-        job = planned(photo)
+        job = order.plan(photo)
         rows = phases(job.config, job.config.prior.shape != "none")
         with Shown(rows, "" if single else photo.name) as shown:
-            return run(job, folder, args.resume, args.overwrite, shown, truth, args.formats)
+            return order.run(job, folder, shown, truth)
 
-    return report(jobs, work, single)
+    return report(each(jobs, work), len(jobs), single)
 
 
-def general_of(general: str, gan: str, preset: str | None, device: torch.device) -> GeneralModel | None:
-    """The general model that a fit begins with; a preset other than `refine` begins with a prior shape.
+def order_of(args: Arguments, config: FitConfig, inversion: InvertConfig) -> Order:
+    """What the flags want of every photo. Raises InputError where they do not go together."""
+    shaped = args.preset is None and args.prior is not None  # begins with a prior shape
+    general = general_of(args.general, args.gan, "quick" if shaped else args.preset)
+    if general is None and args.refine is not None:
+        raise InputError("--refine begins with a general model; name one with --general, and leave --preset out.")
+    return Order(
+        config,
+        inversion,
+        gan=args.gan,
+        gan_class=args.gan_class,
+        latent=args.latent,
+        mask=args.mask,
+        prior=args.prior,
+        general=general,
+        refine=args.refine,
+        seed=args.seed,
+        device=args.device,
+        category=args.category,
+        scenes=args.scenes,
+        crop=parse_crop(args.crop),
+        formats=args.formats,
+        resume=args.resume,
+        overwrite=args.overwrite,
+    )
 
-    Raises CheckpointError, and InputError where the preset and the model do not go together.
+
+def general_of(general: str, gan: str, preset: str | None) -> str | None:
+    """Name or file of the general model that a fit begins with; a preset other than `refine` begins with a prior shape.
+
+    Raises InputError where the preset and the model do not go together.
     """
     if general == "none":
         return None
     if general == "auto":
-        name = built_in_for(gan) if preset in (None, REFINE) else None
-        return None if name is None else load_general(name, device)
+        return built_in_for(gan) if preset in (None, REFINE) else None
     if preset not in (None, REFINE):
         raise InputError(f"The preset '{preset}' begins with a prior shape; leave --general or --preset out.")
-    return load_general(general, device)
+    return general
 
 
 def folders_of(photos: Sequence[Path], out: Path | None, single: bool) -> list[Path]:
@@ -123,10 +137,10 @@ def folders_of(photos: Sequence[Path], out: Path | None, single: bool) -> list[P
     return name_folders(photos, out or RESULTS)
 
 
-def report(jobs: Sequence[tuple[Path, Path]], work: Callable[[Path, Path], object], single: bool) -> int:
-    """Work through the photos: folders of results, or what a dry run says, to stdout as they come; then failures."""
+def report(outcomes: Iterable[Outcome[Any]], count: int, single: bool) -> int:
+    """Tell what came of photos: result folders, or what a dry run says, to stdout as they come; then failures."""
     failed = []
-    for outcome in each(jobs, work):
+    for outcome in outcomes:
         if outcome.error is None:
             if not isinstance(outcome.result, str):
                 say_where_to_look(outcome.folder)
@@ -135,7 +149,7 @@ def report(jobs: Sequence[tuple[Path, Path]], work: Callable[[Path, Path], objec
         else:
             failed.append((outcome.photo, outcome.error))
             complain(str(outcome.error) if single else f"{outcome.photo}: {outcome.error}")
-    return sum_up(failed, len(jobs), single)
+    return sum_up(failed, count, single)
 
 
 def say_where_to_look(folder: Path) -> None:

@@ -293,7 +293,7 @@ def _record_of(folder: Path) -> dict[str, Any]:
     if version > SCHEMA_VERSION:
         raise OutputError(
             f"{folder} was written by a newer bozzetto (schema {version}, this one reads up to {SCHEMA_VERSION}); "
-            "update bozzetto to read it."
+            "install a newer bozzetto to read it."
         )
     if not isinstance(record.get("files"), dict):
         raise OutputError(f"{folder} is damaged: its record names no files; write the result again.")
