@@ -158,3 +158,9 @@ def test_no_tracked_file_names_a_path_of_one_machine() -> None:
         text = content.decode("utf-8", errors="replace")
         found += [f"{path.relative_to(ROOT)}: {hit[0]}" for hit in MACHINE_PATH.finditer(text)]
     assert not found
+
+
+def test_test_modules_have_names_of_their_own() -> None:
+    """Two of one name in different folders end the whole collection."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
