@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +18,10 @@ import pytest
 from serving import LONG, SHORT, photo_file, server, settings_for
 
 from bozzetto.cli.main import execute
-from bozzetto.errors import InputError, OutputError
+from bozzetto.errors import InputError
 from bozzetto.results.provenance import plain
-from bozzetto.serve.claim import claimed
 from bozzetto.serve.job import Job, Wishes, new_id
-from bozzetto.serve.run import listen
+from bozzetto.serve.run import claimed, listen
 from bozzetto.serve.store import Store
 
 
@@ -66,10 +67,16 @@ def test_a_killed_server_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_a_folder_has_one_server(tmp_path: Path) -> None:
-    with claimed(tmp_path), pytest.raises(OutputError, match="served by another process"), claimed(tmp_path):
-        pass
+    program = (
+        "import sys, pathlib; from bozzetto.serve.run import claimed; claimed(pathlib.Path(sys.argv[1])).__enter__()"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
     with claimed(tmp_path):
-        pass  # it was given back
+        second = subprocess.run(command, capture_output=True, text=True)
+    assert f"OutputError: {tmp_path} is served by another process already" in second.stderr
+    assert subprocess.run(command, capture_output=True).returncode == 0  # it was given back
+    with claimed(tmp_path):
+        pass  # and that process let go of it when it ended
 
 
 def test_what_cannot_begin_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,7 +155,9 @@ def test_orders_come_back_as_they_went() -> None:
     from bozzetto.serve.worker import Order
 
     for config in (*PRESETS.values(), SHORT, LONG):
-        order = Order(new_id(), "/f", "n", "heads", "cpu", Wishes("heads", "quick"), config, InvertConfig(), ("png",))
+        order = Order(
+            new_id(), "/f", "n", "heads", None, "cpu", Wishes("heads", "quick"), config, InvertConfig(), ("png",)
+        )
         text = json.dumps(order.to_json(), allow_nan=False)
         assert rebuild(Order, json.loads(text)["order"]) == order
     broken = plain(Wishes("heads", "quick"))

@@ -105,7 +105,8 @@ class App:
 
     async def options(self, request: Request) -> Response:
         facts = {"version": bozzetto.__version__, "max_upload": self.settings.max_upload, "turns": TURNS}
-        return JSONResponse({**facts, "choices": self.settings.choices()})
+        usual = {gan: self.settings.preset_of(gan) for gan in self.settings.generators}
+        return JSONResponse({**facts, "choices": self.settings.choices(), "usual_preset": usual})
 
     # ------------------------------------------------------------ jobs
 

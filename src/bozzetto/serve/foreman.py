@@ -147,6 +147,7 @@ class Foreman:
             folder=str(self.store.place(job)),
             name=job.name,
             gan=settings.generators[wishes.gan],
+            general=settings.general_of(wishes.gan, wishes.preset),
             device=settings.device,
             wishes=wishes,
             config=settings.presets[wishes.preset],

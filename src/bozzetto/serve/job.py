@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bozzetto.errors import InputError
+from bozzetto.pipeline import REFINE
 from bozzetto.results.provenance import plain
 from bozzetto.serve.rebuild import rebuild
 from bozzetto.serve.settings import Settings
@@ -82,9 +83,15 @@ def read_wishes(given: Mapping[str, str], has_mask: bool, settings: Settings) ->
     if unknown:
         raise InputError(f"There is no setting '{shown_name(unknown[0])}'; there are {', '.join(choices)} and seed.")
     chosen = {name: given.get(name) or offered[0] for name, offered in choices.items()}
+    if not given.get("preset") and chosen["gan"] in settings.generators:
+        chosen["preset"] = settings.preset_of(chosen["gan"])
     for name, value in chosen.items():
         if value not in choices[name]:
             raise InputError(f"The {name} cannot be '{shown_name(value)}'; choose one of {', '.join(choices[name])}.")
+    if chosen["preset"] == REFINE and settings.general_of(chosen["gan"], REFINE) is None:
+        raise InputError(f"The generator '{chosen['gan']}' has no general model to refine; choose another preset.")
+    if chosen["preset"] == REFINE and chosen["prior"] != "preset":
+        raise InputError(f"The preset '{REFINE}' begins with a general model and with no shape; leave the prior out.")
     seed = given.get("seed") or "0"
     if not re.fullmatch(r"[0-9]{1,16}", seed) or int(seed) > MAX_SEED:
         raise InputError(f"The seed cannot be '{shown_name(seed)}'; give a whole number from 0 to {MAX_SEED}.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -18,17 +20,22 @@ NAMES = ("photo", "recon", "depth", "normal", "turn")
 
 
 @torch.no_grad()
-def draw(scene: Reconstruction) -> dict[str, Float[Tensor, "3 _ _"]]:
+def draw(scene: Reconstruction, bare: bool = False) -> dict[str, Float[Tensor, "3 _ _"]]:
     """Pictures in [0, 1] by the names of `NAMES`.
 
     photo: as it was cropped; recon: the rendering in its pose, on a neutral ground; depth, normal: frontal, in
     colours; turn: `TURNS` square pictures side by side, from the object's one side to the other.
+
+    bare: the albedo is not learned yet. The shape is shown with the photo on it, evenly lit, and recon is left out.
     """
+    if bare:
+        scene = replace(scene, albedo=scene.image, light=torch.tensor([1.0, 0.0, 0.0, 0.0]))
     limits = shown_depth_range(scene.depth, scene.canonical_mask, scene.depth_range)
     sides = turned(scene, turn_row(TURNS, MAX_YAW_DEG), min(scene.size, MAX_TURN_PX))
+    posed = {} if bare else {"recon": over(scene.recon, scene.recon_mask)}
     return {
         "photo": scene.image,
-        "recon": over(scene.recon, scene.recon_mask),
+        **posed,
         "depth": depth_rgb(scene.depth, limits.near, limits.far, scene.canonical_mask),
         "normal": normal_rgb(scene.normal, scene.canonical_mask),
         "turn": torch.cat(list(sides), dim=2),

@@ -7,11 +7,14 @@ import errno
 import importlib.util
 import socket
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
-from bozzetto.errors import InputError, MissingExtraError
-from bozzetto.serve.claim import claimed
+from bozzetto.errors import InputError, MissingExtraError, OutputError
+from bozzetto.export.files import make_folder, write_error
+from bozzetto.lock import acquire, release
 from bozzetto.serve.settings import Settings
 
 NEEDED = ("starlette", "uvicorn", "python_multipart")
@@ -45,6 +48,26 @@ def listen(host: str, port: int) -> socket.socket:
         reason = error.strerror if isinstance(error, OSError) else "no such name"
         raise InputError(f"Cannot listen on {host}, port {port} ({reason}); choose another --host.") from error
     return opened
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold a folder for as long as the block lasts: one server to a folder.
+
+    Raises:
+        OutputError: another process holds it, or it cannot be written to.
+    """
+    make_folder(folder)
+    try:
+        acquire(folder)
+    except OSError as error:
+        raise write_error(folder, error) from error
+    except OutputError as error:
+        raise OutputError(f"{folder} is served by another process already; use another --results.") from error
+    try:
+        yield
+    finally:
+        release(folder)
 
 
 def serve(settings: Settings, host: str, port: int, open_page: bool, on_ready: Callable[[str], None]) -> None:

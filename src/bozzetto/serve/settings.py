@@ -12,6 +12,8 @@ from bozzetto.export.formats import DEFAULT_FORMATS
 from bozzetto.gan.invert import InvertConfig
 from bozzetto.gan.registry import PUBLISHED, cached
 from bozzetto.gan.zoo import ZOO, load_gan
+from bozzetto.general_model import built_in_for
+from bozzetto.pipeline import REFINE
 from bozzetto.presets import PRESETS
 from bozzetto.priors.registry import PRIORS
 from bozzetto.segment.categories import CATEGORIES
@@ -35,7 +37,7 @@ class Settings:
     patience_s: float = 30.0  # a job that does not end when asked is ended by force after this long
 
     def choices(self) -> dict[str, list[str]]:
-        """What may be chosen, the first of each list unless something else is asked for."""
+        """What may be chosen, the first of each list unless something else is asked for; but see `preset_of`."""
         return {
             "gan": list(self.generators),
             "preset": list(self.presets),
@@ -44,6 +46,16 @@ class Settings:
             "crop": ["auto", "none"],
             "category": ["generator", *CATEGORIES],
         }
+
+    def general_of(self, gan: str, preset: str) -> str | None:
+        """The general model that a fit begins with: the generator's own, where the preset begins with one."""
+        return built_in_for(self.generators[gan]) if preset == REFINE else None
+
+    def preset_of(self, gan: str) -> str:
+        """What a generator's photos are fitted by unless something else is asked for."""
+        if REFINE in self.presets and self.general_of(gan, REFINE) is not None:
+            return REFINE
+        return next(name for name in self.presets if name != REFINE)
 
 
 def built_in() -> dict[str, str]:

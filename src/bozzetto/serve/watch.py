@@ -31,12 +31,14 @@ class Watching:
         self.left = TimeLeft(())
         self.spent_s = 0.0
         self.drawn = 0
+        self.bare = False  # the albedo has learned nothing yet
         self._reported_at = self._drawn_at = float("-inf")
         self._drawing_s = 0.0
 
     def begin(self, job: Plan, phases: Sequence[Phase]) -> None:
         """Tell what is going to be done, and show what was cut out of the photo."""
         self.left = TimeLeft(phases)
+        self.bare = job.general is None
         self.send({"event": "plan", "phases": [LATENT, *(p.title for p in phases)], "size": job.camera.size})
         write_png(job.picture.image, self.folder / PREVIEW.format("photo"))
         self._shown()
@@ -55,6 +57,7 @@ class Watching:
         share = self.spent_s / max(self.spent_s + left_s, 1e-9)
         loss = event.terms.get("total", event.terms.get("prior"))
         phase = event.phase
+        self.bare = self.bare and phase.kind == "prior"
         self._report(phase.title, event.iteration, phase.iterations, share, left_s, loss, event.terms)
 
     def _report(
@@ -83,7 +86,7 @@ class Watching:
 
     def show(self, scene: Reconstruction) -> None:
         """Draw the object into the job's folder, every picture whole or not at all."""
-        for name, picture in draw(scene).items():
+        for name, picture in draw(scene, self.bare).items():
             write_png(picture, self.folder / PREVIEW.format(name))
         self._shown()
 

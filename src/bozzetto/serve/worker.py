@@ -47,6 +47,7 @@ class Order:
     folder: str  # of the job
     name: str  # of the photo, as the user knows it
     gan: str  # what `load_gan` takes
+    general: str | None  # what `load_general` takes, where the fit begins with one
     device: str
     wishes: Wishes
     config: FitConfig
@@ -136,6 +137,7 @@ class Worker:
             category=None if wishes.category == "generator" else wishes.category,
             inversion=order.inversion,
             crop=wishes.crop,
+            general=order.general,
         )
         job = replace(job, picture=replace(job.picture, name=order.name))
         watching.begin(job, phases(job.config, job.config.prior.shape != "none"))

@@ -48,7 +48,7 @@ async function upload(files) {
     refused.length > 0);
   if (first) {
     keep(first);
-    select(first.id);
+    select(first.id, true);
   }
 }
 
@@ -77,8 +77,11 @@ async function fillForm() {
   for (const [name, offered] of Object.entries(options.choices)) {
     byId(name).replaceChildren(...offered.map((value) => element("option", { value, textContent: value })));
   }
+  const usual = () => (byId("preset").value = options.usual_preset[byId("gan").value]);
+  byId("gan").addEventListener("change", usual);
+  usual();
   maxUpload = options.max_upload;
-  setText(byId("limit"), bytes(maxUpload));
+  setText(byId("limit"), `${Number((maxUpload / 2 ** 20).toPrecision(3))} MiB`);
   setText(byId("version"), options.version);
 }
 
