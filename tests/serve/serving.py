@@ -72,6 +72,11 @@ def head_settings(folder: Path) -> Settings:
     )
 
 
+def published_settings(folder: Path) -> Settings:
+    """What `bozzetto serve` itself begins with."""
+    return Settings(folder / "served")
+
+
 def photo_file(path: Path, seed: int = 5) -> bytes:
     """A photo of 16 px as PNG."""
     picture(photo(seed)).save(path)
