@@ -8,6 +8,7 @@ folder of the results has to be one that all machines share.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import time
 from collections import deque
@@ -113,8 +114,8 @@ def each_on_ray(
     Args:
         jobs: photos and their result folders.
         order: what is wanted of them.
-        address: auto, the cluster this machine is part of; local, one on this machine alone, without any network; or
-            what else `ray.init` takes.
+        address: auto, the cluster this machine is part of; local, one on this machine alone, that the network does not
+            see; or what else `ray.init` takes.
         onlooker: hears notes and how far the batch is.
         cpus: photos at once on a local cluster; as many as there are cores if not given.
 
@@ -123,7 +124,7 @@ def each_on_ray(
         InputError, CheckpointError: there is no such cluster, or the order names files that cannot be used.
         Interrupted: Ctrl-C, once the state of running photos is on disk.
     """
-    ray = _import_ray()
+    ray = _import_ray(address)
     order = order.from_anywhere()
     generator = tools_of(replace(order, device="cpu")).gan.info.sha256
     _connect(ray, address, cpus)
@@ -133,8 +134,12 @@ def each_on_ray(
         ray.shutdown()
 
 
-def _import_ray() -> ModuleType:
+def _import_ray(address: str) -> ModuleType:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when Ray starts
+    if address == "local":
+        # Read when Ray is imported. In spite of its name it is heard everywhere; without it a cluster of this machine
+        # alone would listen to the whole network.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
         import ray.exceptions
@@ -187,9 +192,13 @@ class _Batch:
 
     def outcomes(self) -> Iterator[Outcome[Reconstruction]]:
         with Interrupts("Stopped.") as interrupts:
+            interrupts.patient = (
+                True  # the first one is seen between two waits, and not in the middle of Ray's own work
+            )
             try:
                 self.onlooker.on_standing(self.standing())
                 while self.waiting or self.running:
+                    interrupts.raise_if_asked()
                     while self.waiting and len(self.running) < IN_FLIGHT:
                         self._submit(self.waiting.popleft())
                     for ref in self.ray.wait(list(self.running), timeout=1.0)[0]:
@@ -199,14 +208,14 @@ class _Batch:
                             self.failed += outcome.error is not None
                             self.onlooker.on_standing(self.standing())
                             yield outcome
-            except BaseException as error:  # an interrupt here, or in what takes the outcomes
+                interrupts.raise_if_asked()
+            except BaseException as error:  # an interrupt, or whatever ended the taking of outcomes
                 self._stop()
-                if isinstance(error, KeyboardInterrupt):  # Ray makes plain ones of ours
+                if isinstance(error, KeyboardInterrupt):
                     far = f"{self.done} of {self.total} photos are done"
                     text = f"Stopped; {far}, and others keep their state: go on with the same command and --resume."
-                    raise Interrupted(text, getattr(error, "exit_code", 130) - 128) from None
+                    raise Interrupted(text, interrupts.asked or signal.SIGINT) from None
                 raise
-            interrupts.raise_if_asked()
 
     def standing(self) -> Standing:
         seconds = time.monotonic() - self.start

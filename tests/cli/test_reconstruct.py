@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,33 @@ def test_one_bad_photo_does_not_keep_the_others_waiting(place: Path, capsys: pyt
     assert told.err.splitlines()[-1] == f"bozzetto: 1 of 3 photos failed: {photos / 'b.png'}."
     assert sorted(path.name for path in out.iterdir()) == ["a", "c"]
     assert same_files(out / "a", out / "c", *TENSORS)
+
+
+def test_a_tar_is_done_once_whether_named_itself_or_in_a_list(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Folders are named after the members; what is finished is not made again, and a bad member is named at the end."""
+    tar, listed, out = place / "album.tar", place / "lists" / "todo.txt", place / "from_tar"
+    bad = place / "bad.png"
+    bad.write_text("no picture")
+    with tarfile.open(tar, "w") as packed:
+        packed.add(place / "photos" / "disc.png", "../summer/disc.png")
+        packed.add(place / "photos" / "disc.png", "winter/disc.png")
+        packed.add(bad, "winter/bad.png")
+    assert execute(command(place, str(tar), "--out", str(out))) == 2
+    told = capsys.readouterr()
+    assert told.out == f"{out / 'disc'}\n{out / 'disc-2'}\n"
+    assert told.err.splitlines()[-1] == f"bozzetto: 1 of 3 photos failed: {tar / 'winter' / 'bad.png'}."
+    assert sorted(path.name for path in out.iterdir()) == ["disc", "disc-2"]
+    assert Reconstruction.load(out / "disc").provenance.input_name == "disc.png"
+    assert same_files(out / "disc", out / "disc-2", *TENSORS)
+
+    before = [(out / name / "reconstruction.json").stat() for name in ("disc", "disc-2")]
+    listed.parent.mkdir()
+    listed.write_text("# the same, and one more\n../album.tar\n../photos/cut.png\n")
+    assert execute(command(place, str(listed), "--out", str(out))) == 2
+    told = capsys.readouterr()
+    assert sorted(told.out.splitlines()) == [str(out / name) for name in ("cut", "disc", "disc-2")]
+    assert len(re.findall("finished already", told.err)) == 2
+    assert before == [(out / name / "reconstruction.json").stat() for name in ("disc", "disc-2")]
 
 
 def test_the_photo_s_own_outline_is_used_where_there_is_one(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
