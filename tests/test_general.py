@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bozzetto.config import GeneralConfig, Round, Stage, TurnConfig
 from bozzetto.errors import CheckpointError, InputError, OutputError
+from bozzetto.export.sheet import factor_tiles
 from bozzetto.gan.zoo import load_gan
 from bozzetto.general_model import GeneralModel, load_general
 from bozzetto.keep import Interrupted, Quiet
@@ -183,6 +184,8 @@ def test_the_folder_holds_preview_and_refinement(
     preview = read_preview(tmp_path / "r")
     assert preview is not None
     assert (tmp_path / "r" / "preview.png").is_file()
+    labels = [[tile.label for tile in factor_tiles(record)][2] for record in (preview, made)]
+    assert labels == ["No inversion", "GAN inversion"]
     alone = reconstruct(photo(), gan, mask="none", general=model, refine=0)
     assert torch.equal(preview.depth, alone.depth)
     assert torch.equal(seen[0].depth, alone.depth)  # before anything else
@@ -247,6 +250,10 @@ def damaged(tensors: dict[str, Tensor], metadata: dict[str, str], how: str) -> t
         metadata["version"] = "2"
     elif how == "facts":
         metadata["facts"] = "["
+    elif how == "nested":
+        metadata["facts"] = "[" * 100_000
+    elif how == "complex":
+        tensors[name] = tensors[name].float().to(torch.complex64)
     else:
         facts[how.split("=")[0]] = json.loads(how.split("=")[1])
         metadata["facts"] = json.dumps(facts)
@@ -255,8 +262,9 @@ def damaged(tensors: dict[str, Tensor], metadata: dict[str, str], how: str) -> t
 
 @pytest.mark.parametrize(
     "how",
-    ["nan", "lacks", "more", "kind", "newer", "facts", "size=100000", "size=12", "width=1e9", "width=0.5", "w_dim=-1",
-     "w_dim=9", "offset=1", "view_mean=[1]", "name=3", "view={}", "view=[]", "extra=1", "size=null"],
+    ["nan", "lacks", "more", "kind", "newer", "facts", "nested", "complex", "size=100000", "size=12", "size=null",
+     "width=1e9", "width=0.5", f"width=1{400 * '0'}", "w_dim=-1", "w_dim=9", "offset=1", "view_mean=[1]", "name=3",
+     "view={}", "view=[]", "extra=1"],
 )  # fmt: skip
 def test_a_strangers_file_is_refused_in_a_sentence(trained: tuple[Path, Heard], tmp_path: Path, how: str) -> None:
     from bozzetto.gan.checkpoint import read_tensors

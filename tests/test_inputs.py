@@ -186,6 +186,9 @@ def test_scenes_survive_the_file(name: str, tmp_path: Path) -> None:
         '{"views": {}}',
         '{"views": {"sd": [1, 2]}, "lights": {}}',
         '{"views": {"colour": 1}, "lights": {}}',
+        '{"views": {}, "lights": {"dx": []}}',
+        f'{{"views": {{"mean": [1{400 * "0"}, 0, 0, 0, 0, 0]}}, "lights": {{}}}}',
+        "[" * 100_000,
     ],
 )
 def test_other_files_hold_no_scenes(text: str, tmp_path: Path) -> None:

@@ -144,6 +144,8 @@ def load_general(name_or_path: str | Path, device: torch.device | str = "cpu") -
         # Asked before anything of that size is made.
         if first is None or list(first.shape) != [base_channels(facts.size, facts.width), 3, 4, 4]:
             raise ValueError("other networks")
+        if not all(value.is_floating_point() for value in tensors.values()):
+            raise ValueError("numbers of another kind")
         nets = make_networks(facts.size, facts.w_dim, torch.Generator().manual_seed(0), device, facts.width)
         own = {name: value for name, value in nets.state().items() if name.startswith("offset.") and not facts.offset}
         nets.load_state({name: value.float() for name, value in tensors.items()} | own)
@@ -166,7 +168,7 @@ def read_facts(text: str, file: str) -> GeneralFacts:
         texts = (facts.name, facts.category, facts.licence, facts.generator_name, facts.generator_sha256)
         if not fine or not all(isinstance(value, str) for value in texts):
             raise ValueError("out of range")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"The file {file} does not say what its networks are; get it again.") from error
     return facts
 

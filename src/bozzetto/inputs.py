@@ -326,6 +326,6 @@ def read_scenes(path: Path) -> SceneDistribution:
         found.lights.draw(torch.zeros(1, 4), torch.Generator().manual_seed(0))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the path.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
         raise InputError(f"{path} holds no views and lights; make it with `bozzetto estimate-views`.") from error
     return found

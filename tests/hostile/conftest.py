@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hostile_photos import RGB
+from hostile_record import RECORDED
 from hostile_run import FEW, PLAIN, run
 
 from tiny_run import write_gan
@@ -29,3 +30,9 @@ def result(gan: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     told = run(["reconstruct", folder / "photo.png", "--gan", gan, *FEW, *PLAIN, "--out", folder / "whole"])
     assert told.code == 0, told
     return folder / "whole"
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was injected and what came of it."""
+    if RECORDED:
+        terminalreporter.section("faults injected")
+    for fault, times, outcome in RECORDED:
+        terminalreporter.write_line(f"| {fault} | {times} | {outcome} |")

@@ -53,13 +53,18 @@ def factor_tiles(scene: Scene, side: int = _BIG) -> list[Tile]:
     return [
         tile("Photo", scene.image, side),
         tile("Object mask", scene.mask, side, smooth=False),
-        tile("GAN inversion", scene.inversion, side),
+        tile("No inversion" if _is_preview(scene) else "GAN inversion", scene.inversion, side),
         tile("Reconstruction", over(scene.recon, scene.recon_mask), side),
         tile("Depth", depth_rgb(scene.depth, shown.near, shown.far, alpha), side),
         tile("Normals", normal_rgb(scene.normal, alpha), side),
         tile("Albedo", over(scene.albedo, alpha), side),
         tile("Shading", over((scene.shading / brightest).expand(3, -1, -1), alpha), side),
     ]
+
+
+def _is_preview(scene: Scene) -> bool:
+    """Whether the rendering stands in the inversion's place, as in what a general model sees at once."""
+    return torch.equal(scene.inversion, scene.recon.clamp(0, 1))
 
 
 def turn_tiles(scene: Scene, side: int = _SMALL, count: int = 5) -> list[Tile]:
