@@ -30,6 +30,8 @@ def result(gan: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     told = run(["reconstruct", folder / "photo.png", "--gan", gan, *FEW, *PLAIN, "--out", folder / "whole"])
     assert told.code == 0, told
     return folder / "whole"
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what was injected and what came of it."""
     if RECORDED:
