@@ -17,13 +17,14 @@ from bozzetto.config import GeneralConfig, Round, Stage, TurnConfig
 from bozzetto.errors import CheckpointError, InputError, OutputError
 from bozzetto.export.sheet import factor_tiles
 from bozzetto.gan.zoo import load_gan
+from bozzetto.general_job import GeneralJob
 from bozzetto.general_model import GeneralModel, load_general
 from bozzetto.keep import Interrupted, Quiet
 from bozzetto.method.joint import JointEvent
 from bozzetto.pipeline import plan, reconstruct
 from bozzetto.results import Reconstruction
 from bozzetto.results.folder import read_preview
-from bozzetto.train_general import GeneralJob, card, train, working_folder
+from bozzetto.train_general import card, train, working_folder
 from tiny_run import CONFIG, INVERSION, Interrupter, photo, write_gan
 
 JOINT = GeneralConfig(

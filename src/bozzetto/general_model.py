@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bozzetto.config import FitConfig, NetConfig, ViewConfig
+from bozzetto.config import FitConfig, ViewConfig
 from bozzetto.download import sha256_of
 from bozzetto.errors import CheckpointError, InputError
 from bozzetto.gan.checkpoint import read_tensors, write_safetensors
@@ -171,8 +171,3 @@ def read_facts(text: str, file: str) -> GeneralFacts:
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"The file {file} does not say what its networks are; get it again.") from error
     return facts
-
-
-def with_model(config: FitConfig, facts: GeneralFacts) -> FitConfig:
-    """Settings whose networks have the model's width."""
-    return replace(config, nets=NetConfig(width=facts.width))

@@ -5,87 +5,31 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from bozzetto import processes
-from bozzetto.bench.datasets import HeadTruth, head_files, load_head, load_packed_heads
-from bozzetto.bench.truth import truth_of
 from bozzetto.config import GeneralConfig
 from bozzetto.errors import InputError, OutputError
 from bozzetto.export.files import check_writable, write_text
 from bozzetto.gan.generator import Gan
-from bozzetto.gan.training.images import load_images
 from bozzetto.gather import Gatherer
+from bozzetto.general_check import Judge, judge_of
+from bozzetto.general_job import GeneralJob, GeneralProgress, Source, photos_of, plans_of
 from bozzetto.general_model import GeneralFacts, save_general
-from bozzetto.geometry.render import render
-from bozzetto.ingredients import Plan
 from bozzetto.inputs import find_gan
 from bozzetto.keep import Interrupted, Interrupts
-from bozzetto.losses.photometric import photometric
 from bozzetto.method.joint import JointEvent, JointFit, JointState, new_joint_state
-from bozzetto.method.problem import Problem, predict
-from bozzetto.metrics.truth import score_truth
-from bozzetto.pipeline import plan
-from bozzetto.presets import find_general_preset
+from bozzetto.method.problem import Problem
 from bozzetto.processes import place
-from bozzetto.results.assemble import normals_to_view
 from bozzetto.results.partial import STATE, Partial, held, open_partial
 from bozzetto.results.provenance import plain
 
 SAVE_EVERY_S = 60.0
 MEAN_OF = 20  # iterations a line of the log sums up
-
-
-@dataclass(frozen=True)
-class GeneralJob:
-    """One joint training."""
-
-    out: Path  # .safetensors; ingredients, samples, log and state go to the folder beside it that ends in .training
-    source: Path | None = None  # folder or tar of photos, framed as the generator's; None: the generator's own pictures
-    gan: str | Gan = "heads"
-    preset: str = "general-quick"
-    config: GeneralConfig | None = None  # instead of the preset's
-    photos: int = 192  # of the source at most; or how many pictures the generator draws
-    psi: float = 0.85  # truncation of the pictures that the generator draws
-    validate: Path | None = None  # rendered heads with true depth: a folder of make-heads, or packed ones
-    held: int = 16  # photos that are validated on; without --validate they are taken from the others
-    mask: str = "auto"
-    prior: str | None = None
-    category: str | None = None
-    name: str | None = None  # what the model is called; the file's name if not given
-    licence: str = "unknown"  # of the model
-    keep_offset: bool = True  # store E too
-    seed: int = 0
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    resume: bool = False
-    overwrite: bool = False
-
-    @property
-    def settings(self) -> GeneralConfig:
-        """What is trained, the prior's shape included."""
-        config = self.config or find_general_preset(self.preset)
-        if self.prior is None:
-            return config
-        return replace(config, fit=replace(config.fit, prior=replace(config.fit.prior, shape=self.prior)))
-
-
-@runtime_checkable
-class GeneralProgress(Protocol):
-    """Hears how a training goes."""
-
-    def on_note(self, text: str) -> None: ...
-
-    def on_gathered(self, what: str, done: int, total: int) -> None: ...
-
-    def on_iteration(self, event: JointEvent) -> None: ...
-
-    def on_validation(self, epoch: int, scores: Mapping[str, float]) -> None: ...
 
 
 def working_folder(out: Path) -> Path:
@@ -106,7 +50,7 @@ def train(job: GeneralJob, progress: GeneralProgress) -> Path:
     _check(job, config)
     chief = place()[0] == 0
     gan = find_gan(job.gan, job.device, config.fit.compute.gan_precision)
-    photos, others, names = _photos(job, gan, progress)
+    photos, others, names = photos_of(job, gan, progress)
     folder = working_folder(job.out)
     settings = _identity(job, config, gan, photos)
     partial = open_partial(folder, settings, job.resume, job.overwrite) if chief else None
@@ -114,7 +58,7 @@ def train(job: GeneralJob, progress: GeneralProgress) -> Path:
     message = f"Stopped. {folder} keeps the training; go on with --resume."
     with held(partial), Interrupts(message) as interrupts:
         problem = _gather(job, config, gan, photos, names, partial, progress)
-        judge = _judge(job, config, gan, others, progress)
+        judge = judge_of(job, config, gan, others, progress)
         fit = JointFit(problem, config, job.seed, folder)
         state = new_joint_state(problem, job.seed)
         watch = _Watch(partial, interrupts, progress, judge, message)
@@ -130,70 +74,17 @@ def train(job: GeneralJob, progress: GeneralProgress) -> Path:
     return job.out
 
 
-# -- photos ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Photos with their latents, where these are known."""
-
-    images: Float[Tensor, "n 3 s s"]  # [0, 1]
-    latents: Float[Tensor, "n l d"] | None = None
-
-
-def _photos(job: GeneralJob, gan: Gan, progress: GeneralProgress) -> tuple[_Source, _Source, list[str]]:
-    """Photos to train on, photos held out for validation (none where there is a truth), and the first ones' names."""
-    held = 0 if job.validate is not None else job.held
-    if job.source is None:
-        with torch.no_grad():
-            w = gan.w_from_z(gan.z_samples(job.photos + held, job.seed), job.psi)
-            images = [(gan.image_from_w(part) / 2 + 0.5).clamp(0, 1).cpu() for part in w.split(32)]
-        whole = _Source(torch.cat(images), w.cpu())
-        names = [f"picture {i}" for i in range(job.photos)]
-    else:
-        chief = place()[0] == 0
-        on_bad = progress.on_note if chief else None
-        pictures = load_images(job.source, gan.info.resolution, job.photos + held, on_bad=on_bad)
-        whole = _Source(pictures.float() / 255)
-        names = [f"photo {i}" for i in range(len(pictures) - held)]
-    if len(names) < 2:
-        raise InputError(f"{len(names)} photos are too few for a general model; give more, or hold out fewer.")
-    cut = len(names)
-    latents = (None, None) if whole.latents is None else (whole.latents[:cut], whole.latents[cut:])
-    return _Source(whole.images[:cut], latents[0]), _Source(whole.images[cut:], latents[1]), names
-
-
-def _plans(job: GeneralJob, config: GeneralConfig, gan: Gan, photos: _Source, names: Sequence[str]) -> list[Plan]:
-    first: Plan | None = None
-    plans = []
-    for i, name in enumerate(names):
-        latent = None if photos.latents is None else photos.latents[i]
-        made = plan(
-            photos.images[i],
-            gan,
-            mask=job.mask,
-            latent=latent,
-            seed=job.seed,
-            config=config.fit,
-            category=job.category,
-            crop="none",
-        )
-        first = first or made
-        plans.append(replace(made, gan=first.gan, picture=replace(made.picture, name=name)))
-    return plans
-
-
 def _gather(
     job: GeneralJob,
     config: GeneralConfig,
     gan: Gan,
-    photos: _Source,
+    photos: Source,
     names: Sequence[str],
     partial: Partial | None,
     progress: GeneralProgress,
 ) -> Problem:
     """The problem of all photos; the first process finds it, the others read what it kept."""
-    plans = _plans(job, config, gan, photos, names)
+    plans = plans_of(job, config, gan, photos, names)
     for turn in (partial is not None, partial is None):
         if turn:
             kept = partial or Partial(working_folder(job.out), {})
@@ -206,71 +97,6 @@ def _gather(
     return found.problem
 
 
-# -- validation --------------------------------------------------------------------------------------------------------
-
-
-class _Judge:
-    """Scores of networks on photos that they do not learn from; "score" is what decides, lower is better."""
-
-    def __init__(self, problem: Problem, heads: HeadTruth | None) -> None:
-        self.problem, self.heads = problem, heads
-
-    @torch.no_grad()
-    def __call__(self, state: JointState) -> dict[str, float]:
-        problem = self.problem
-        factors = predict(state.nets, problem)
-        seen = render(factors, problem.camera, problem.depth_range)
-        error = photometric(seen.image, problem.photo, problem.mask * seen.mask).mean()
-        found = {"photo_l1": float(error)}
-        if self.heads is None:
-            return {"score": found["photo_l1"], **found}
-        normal = normals_to_view(seen.normal, seen.grid, factors.view)
-        rows = [
-            score_truth(
-                seen.depth[i].cpu(), normal[i].cpu(), seen.mask[i].cpu(), truth_of(self.heads, i), problem.camera
-            )
-            for i in range(len(self.heads))
-        ]
-        for name in ("side_x100", "mad_mesh_deg"):
-            found[name] = sum(row[name] for row in rows) / len(rows)
-        return {"score": found["mad_mesh_deg"], **found}
-
-
-def _judge(job: GeneralJob, config: GeneralConfig, gan: Gan, held: _Source, progress: GeneralProgress) -> _Judge | None:
-    """What validates; None where nothing is held out."""
-    heads = None if job.validate is None else _read_heads(job.validate, job.held, gan.info.resolution)
-    if heads is not None:
-        held = _Source(heads.image)
-    if len(held.images) == 0:
-        return None
-    # Of these photos only the masks are needed: their latents are not looked for.
-    nothing = torch.zeros(len(held.images), gan.info.num_ws, gan.info.w_dim)
-    fit = replace(config.fit, turn=replace(config.fit.turn, use=False))
-    plans = _plans(
-        job, replace(config, fit=fit), gan, replace(held, latents=nothing), [f"held {i}" for i in range(len(nothing))]
-    )
-    found = Gatherer(plans[0], None, lambda what, done, total: None, progress.on_note).gather(plans, "held")
-    if heads is not None and found.failed:
-        raise InputError(f"{job.validate}: {found.failed[0][0]} cannot be validated on ({found.failed[0][1]}).")
-    return _Judge(found.problem, heads)
-
-
-def _read_heads(path: Path, count: int, size: int) -> HeadTruth:
-    """Rendered heads, the first ones. Raises InputError where there are none of the size."""
-    if path.is_dir():
-        split = path / "val" if (path / "val").is_dir() else path
-        several = [load_head(split, i) for i in range(min(count, len(head_files(split))))]
-        heads = HeadTruth(*(torch.cat([getattr(one, f.name) for one in several]) for f in fields(HeadTruth)))
-    else:
-        heads = load_packed_heads(path).take(slice(0, count))
-    if heads.image.shape[-1] != size:
-        raise InputError(f"{path} holds heads of {heads.image.shape[-1]} px, and the generator makes {size}.")
-    return heads
-
-
-# -- the run -----------------------------------------------------------------------------------------------------------
-
-
 class _Watch:
     """Keeps the log and the state, judges, and hands interrupts on; all processes stop at one iteration."""
 
@@ -279,7 +105,7 @@ class _Watch:
         partial: Partial | None,
         interrupts: Interrupts,
         progress: GeneralProgress,
-        judge: _Judge | None,
+        judge: Judge | None,
         message: str,
     ) -> None:
         self.partial, self.interrupts, self.progress = partial, interrupts, progress
@@ -354,7 +180,7 @@ def _check(job: GeneralJob, config: GeneralConfig) -> None:
         raise OutputError(f"{job.out} exists; go on with --resume or start over with --overwrite.")
 
 
-def _identity(job: GeneralJob, config: GeneralConfig, gan: Gan, photos: _Source) -> dict[str, Any]:
+def _identity(job: GeneralJob, config: GeneralConfig, gan: Gan, photos: Source) -> dict[str, Any]:
     """What must agree for a training to be gone on with."""
     other = ("out", "resume", "overwrite", "device", "config", "gan", "name", "licence", "keep_offset")
     kept = {f.name: getattr(job, f.name) for f in fields(job) if f.name not in other}

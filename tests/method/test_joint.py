@@ -26,9 +26,9 @@ from bozzetto.method.instance import new_state
 from bozzetto.method.joint import JointEvent, JointFit, JointState, new_joint_state
 from bozzetto.method.joint_schedule import batch_of, joint_phases, visits
 from bozzetto.method.problem import Problem
-from bozzetto.method.sampling import seeded
 from bozzetto.method.step3_factorise import FactoriseStep, factorise_terms
 from bozzetto.presets import GENERAL_PRESETS
+from bozzetto.seeds import seeded
 
 MakeProblem = Callable[..., Problem]
 

@@ -16,11 +16,12 @@ from bozzetto.cli.parse import parse, scan
 from bozzetto.cli.progress import Live, clock, told
 from bozzetto.config import GeneralConfig
 from bozzetto.errors import InputError, MissingExtraError
+from bozzetto.general_job import GeneralJob
 from bozzetto.inputs import find_device
 from bozzetto.method.joint import JointEvent
 from bozzetto.presets import find_general_preset
 from bozzetto.processes import join, leave, place
-from bozzetto.train_general import GeneralJob, train, working_folder
+from bozzetto.train_general import train, working_folder
 
 LINE_EVERY_S = 30.0  # where there is no terminal
 

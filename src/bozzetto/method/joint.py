@@ -26,12 +26,12 @@ from bozzetto.method.initialise import PriorStep
 from bozzetto.method.instance import moves
 from bozzetto.method.joint_schedule import JointPhase, batch_of, joint_phases, visits
 from bozzetto.method.problem import Problem
-from bozzetto.method.sampling import seeded
 from bozzetto.method.state import adam_tensors, make_optimiser, restore_adam
 from bozzetto.method.step1_albedo import AlbedoStep
 from bozzetto.method.step2_project import ProjectStep
 from bozzetto.method.step3_factorise import factorise_terms
 from bozzetto.nets.networks import Networks, make_networks
+from bozzetto.seeds import seeded
 
 STEP = 3  # stream of random numbers
 COLLECTED = "collected.f16"

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from bozzetto.config import GeneralConfig, Round
-from bozzetto.method.sampling import seeded
 from bozzetto.method.schedule import Phase
+from bozzetto.seeds import seeded
 
 ORDER, DRAW = 1, 2  # streams of random numbers
 

@@ -9,18 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.nets.heads import ViewScale
-
-
-def seeded(*key: int) -> torch.Generator:
-    """A generator on the CPU that is a function of these whole numbers alone."""
-    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> 1))
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from bozzetto.gan.training import fast, losses
 from bozzetto.gan.training.augment import Adaptive, augment, shift_and_mirror
 from bozzetto.gan.training.images import to_network
 from bozzetto.processes import mean, place, share_of
+from bozzetto.seeds import seeded
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,7 @@ class TrainConfig:
 
 def step_generator(seed: int, step: int, stream: int = 0) -> torch.Generator:
     """The source of randomness of one step."""
-    state = np.random.SeedSequence((seed, step, stream)).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> 1))
+    return seeded(seed, step, stream)
 
 
 class Trainer:
