@@ -18,11 +18,12 @@ from torch import Tensor
 
 from bozzetto.errors import CheckpointError, OutputError
 from bozzetto.gan import load_gan, names, ops
-from bozzetto.gan.checkpoint import load_safetensors, read_metadata, save_safetensors
+from bozzetto.gan.checkpoint import load_safetensors, read_metadata, save_safetensors, write_safetensors
 from bozzetto.gan.discriminator import Discriminator
 from bozzetto.gan.spec import StyleGan2Spec
 from bozzetto.gan.stylegan2 import Generator
 from bozzetto.gan.zoo import ZOO, asset
+from bozzetto.results.partial import Partial
 
 FACTS = {"name": "tiny", "category": "noise", "licence": "MIT"}
 
@@ -260,3 +261,13 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         save_safetensors(tmp_path / "no" / "x", *tiny_networks(tiny_spec()), {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_are_as_readable_as_any_other_and_alone(tmp_path: Path) -> None:
+    """The library's own writer would make them private, by way of a temporary file that a kill leaves behind."""
+    (tmp_path / "other").write_bytes(b"")
+    Partial(tmp_path, {}).save("state.safetensors", {"x": torch.zeros(3)})
+    write_safetensors(tmp_path / "gan.safetensors", {"x": torch.zeros(3)}, {})
+    found = {path.name: path.stat().st_mode for path in tmp_path.iterdir()}
+    assert set(found) == {"other", "state.safetensors", "gan.safetensors"}
+    assert len(set(found.values())) == 1

@@ -19,7 +19,7 @@ from typing import TypeVar
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from bozzetto.disk import put_in_place
@@ -131,7 +131,8 @@ def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str
     """The file appears whole or not at all. Raises OutputError where it cannot be written."""
     temporary = temporary_name(path)
     try:
-        save_file(tensors, temporary, metadata)
+        # Not by the library's own writer: after a kill nobody would know its temporary files as ours.
+        temporary.write_bytes(save(tensors, metadata))
         put_in_place(temporary, path)
     except (SafetensorError, OSError) as error:
         raise OutputError(f"{path} cannot be written ({error}); free some space or choose another place.") from None

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from bozzetto.disk import put_in_place, require_plain
@@ -65,7 +65,7 @@ def save_latent(
     tensors = {KEY: w, **{f"noise{i}": noise for i, noise in enumerate(noises or ())}}
     try:
         whole = {name: value.detach().cpu().float().contiguous().clone() for name, value in tensors.items()}
-        save_file(whole, temporary, metadata)
+        temporary.write_bytes(save(whole, metadata))
         put_in_place(temporary, path)
     except (SafetensorError, OSError) as error:
         raise OutputError(f"The latent cannot be written to {path} ({error}).") from None

@@ -55,7 +55,7 @@ class Partial:
         metadata = {"facts": json.dumps(plain(facts or {}), allow_nan=False)}
         with writing(path) as temporary:
             try:
-                safetensors.torch.save_file(_separate(tensors), temporary, metadata)
+                temporary.write_bytes(safetensors.torch.save(_separate(tensors), metadata))
             except SafetensorError as error:
                 raise OutputError(f"Cannot write {path} ({error}); free some space or choose another place.") from error
 
