@@ -93,6 +93,7 @@ class ViewConfig:
 @dataclass(frozen=True)
 class NetConfig:
     width: float = 1.0  # of V, L, D and A against the papers' tables
+    seed: int | None = None  # of the weights that a fit begins with; None: the fit's own
 
 
 @dataclass(frozen=True)
@@ -147,3 +148,4 @@ class GeneralConfig:
     prior_epochs: int = 1000  # of step 0, over all photos
     patience: int = 0  # epochs without a better validation, after which the training ends; 0: never
     validate_every: int = 1  # epochs
+    albedo_photos: int | None = None  # of a batch, that count in step 1; None: all (Rep's code counts the first alone)

@@ -58,11 +58,11 @@ class Silent:
 
 
 def new_state(problem: Problem, seed: int) -> FitState:
-    """Fresh networks and a generator, both functions of the seed."""
+    """Fresh networks and a generator, both functions of the seed; with `nets.seed` the networks are one of that alone."""
     generator = torch.Generator().manual_seed(seed)
-    size, device = problem.camera.size, problem.photo.device
-    width = problem.config.nets.width
-    return FitState(make_networks(size, problem.gan.info.w_dim, generator, device, width), generator)
+    size, device, nets = problem.camera.size, problem.photo.device, problem.config.nets
+    first = generator if nets.seed is None else torch.Generator().manual_seed(nets.seed)
+    return FitState(make_networks(size, problem.gan.info.w_dim, first, device, nets.width), generator)
 
 
 def moves(problem: Problem, kind: PhaseKind) -> tuple[str, ...]:

@@ -188,6 +188,8 @@ class JointFit:
         rows = torch.arange(len(everybody)) if phase.visit is not None else everybody
         rows = rows[self.rank * self.share : (self.rank + 1) * self.share]
         rng = seeded(self.seed, STEP, number, state.iteration, self.rank)
+        if phase.step.kind == "albedo" and self.config.albedo_photos is not None:
+            mine = mine[: self.config.albedo_photos]
         part = self.problem.take(mine)
         if phase.step.kind == "collect":
             repeat = state.iteration if phase.visit is not None else state.iteration // self._count()

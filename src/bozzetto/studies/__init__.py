@@ -1,0 +1,1 @@
+"""The papers' experiments, run again with numbers: `bozzetto study NAME`."""

@@ -1,0 +1,137 @@
+"""From single fits to a study's tables and verdicts."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bozzetto.studies.desk import Arm, Desk, Piece
+from bozzetto.studies.job import Claim, Table, Verdict
+
+TRUTH_COLUMNS = (
+    ("side_x100", "SIDE x100", 2),
+    ("mad_depth_deg", "MAD, deg", 1),
+    ("canonical_mad_depth_deg", "frontal MAD, deg", 1),
+    ("view_error_deg", "view error, deg", 1),
+)
+FREE_COLUMNS = (("roughness", "roughness", 4), ("range", "depth range", 4), ("photo_psnr_db", "photo PSNR, dB", 1))
+DECIDED = 2.0  # standard errors that a mean difference has to be away from 0
+
+
+def columns_of(desk: Desk) -> tuple[tuple[str, str, int], ...]:
+    """Scores that this study's photos allow: key, title, digits."""
+    return (*TRUTH_COLUMNS, *FREE_COLUMNS) if desk.has_truth else FREE_COLUMNS
+
+
+def by_photo(pieces: Sequence[Piece], arm: str, key: str) -> dict[str, float]:
+    """Of each photo the mean over seeds; photos without the score are left out."""
+    values: dict[str, list[float]] = {}
+    for piece in pieces:
+        value = piece.scores.get(key, math.nan) if key != "seconds" else piece.seconds
+        if piece.arm == arm and math.isfinite(value):
+            values.setdefault(piece.subject.name, []).append(value)
+    return {name: statistics.fmean(found) for name, found in values.items()}
+
+
+def seed_sd(pieces: Sequence[Piece], arm: str, key: str) -> float | None:
+    """Mean over photos of the standard deviation (n - 1) over seeds; None where there is one seed."""
+    values: dict[str, list[float]] = {}
+    for piece in pieces:
+        if piece.arm == arm and math.isfinite(piece.scores.get(key, math.nan)):
+            values.setdefault(piece.subject.name, []).append(piece.scores[key])
+    spread = [statistics.stdev(found) for found in values.values() if len(found) > 1]
+    return statistics.fmean(spread) if spread else None
+
+
+def cell(values: Sequence[float], digits: int) -> str | None:
+    """Mean ± standard deviation (n - 1) over photos."""
+    known = [v for v in values if math.isfinite(v)]
+    if not known:
+        return None
+    text = f"{statistics.fmean(known):.{digits}f}"
+    return f"{text} ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else text
+
+
+def arms_table(desk: Desk, arms: Sequence[Arm], pieces: Sequence[Piece], title: str = "") -> Table:
+    """A line an arm: mean ± sd over photos of each score, the spread over seeds, and seconds."""
+    columns = columns_of(desk)
+    seeded = len({piece.seed for piece in pieces}) > 1
+    lead, _, digits = columns[1] if desk.has_truth else columns[0]
+    rows = []
+    for arm in arms:
+        row: list[str | float | None] = [arm.name, arm.what]
+        row += [cell(list(by_photo(pieces, arm.name, key).values()), d) for key, _, d in columns]
+        if seeded:
+            sd = seed_sd(pieces, arm.name, lead)
+            row.append(None if sd is None else f"{sd:.{digits}f}")
+        row.append(cell(list(by_photo(pieces, arm.name, "seconds").values()), 1))
+        rows.append(tuple(row))
+    titles = [name for _, name, _ in columns]
+    over_seeds = [f"sd over seeds of {titles[1] if desk.has_truth else titles[0]}"] if seeded else []
+    photos = len({piece.subject.name for piece in pieces})
+    seeds = sorted({piece.seed for piece in pieces})
+    note = f"Mean ± standard deviation over {photos} photos; seeds {', '.join(map(str, seeds))}."
+    return Table(title, ("", "what", *titles, *over_seeds, "s a photo"), tuple(rows), note)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference, second minus first, over the photos that both have."""
+
+    mean: float
+    error: float  # standard error; NaN for fewer than two photos
+    n: int
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether it is further from 0 than chance takes it: two standard errors, three photos at least."""
+        return self.n >= 3 and abs(self.mean) > DECIDED * self.error
+
+    def told(self, unit: str = "", digits: int = 2) -> str:
+        spread = f" ± {self.error:.{digits}f}" if math.isfinite(self.error) else ""
+        return f"{self.mean:+.{digits}f}{spread}{unit} (n = {self.n})"
+
+
+def difference(first: dict[str, float], second: dict[str, float]) -> Difference:
+    """Paired over the names that both have."""
+    steps = [second[name] - first[name] for name in first.keys() & second.keys()]
+    if not steps:
+        return Difference(math.nan, math.nan, 0)
+    error = statistics.stdev(steps) / math.sqrt(len(steps)) if len(steps) > 1 else math.nan
+    return Difference(statistics.fmean(steps), error, len(steps))
+
+
+def verdict_of(change: Difference, expected: int) -> Verdict:
+    """What a difference says of a claim that it is positive (expected 1) or negative (-1)."""
+    if change.n == 0:
+        return "not tested"
+    if not change.is_decided:
+        return "undecided"
+    return "holds" if change.mean * expected > 0 else "does not hold"
+
+
+def claim_lower(
+    text: str, source: str, pieces: Sequence[Piece], better: str, worse: str, key: str, unit: str, digits: int = 2
+) -> Claim:
+    """A claim that one arm has a lower (better) score than another."""
+    change = difference(by_photo(pieces, worse, key), by_photo(pieces, better, key))
+    evidence = f"{better} minus {worse}: {change.told(unit, digits)}" if change.n else "no photo here can tell"
+    return Claim(text, source, verdict_of(change, -1), evidence)
+
+
+def records(pieces: Sequence[Piece]) -> tuple[dict[str, Any], ...]:
+    """The single fits as JSON has them."""
+    return tuple(
+        {
+            "arm": piece.arm,
+            "photo": piece.subject.name,
+            "yaw_deg": piece.subject.yaw_deg,
+            "seed": piece.seed,
+            "seconds": round(piece.seconds, 2),
+            **{name: round(value, 6) for name, value in piece.scores.items()},
+        }
+        for piece in pieces
+    )

@@ -1,0 +1,103 @@
+"""What networks keep of photos that they were fitted to before."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import replace
+
+from bozzetto.config import Round
+from bozzetto.errors import InputError
+from bozzetto.method.joint import JointState
+from bozzetto.presets import find_general_preset
+from bozzetto.studies.compare import difference, verdict_of
+from bozzetto.studies.desk import Desk
+from bozzetto.studies.job import Claim, Outcome, Study, Table
+from bozzetto.studies.joint import once, watched
+from bozzetto.studies.networks import model_of, seen_scores
+from bozzetto.studies.plots import matrices
+from bozzetto.studies.scale import scaled_general
+
+KEY = "mad_depth_deg"
+
+
+def run(desk: Desk) -> Outcome:
+    """The error on every photo after each fit of a chain, and after each epoch of one model for all."""
+    if not desk.has_truth:
+        raise InputError("The study `forgetting` needs photos whose true depth is known; leave --photos out.")
+    chain = once(desk.fits, {**_identity(desk), "what": "chain"}, lambda: _chain(desk))
+    joint = once(desk.fits, {**_identity(desk), "what": "joint"}, lambda: _joint(desk))
+    matrices(
+        desk.job.out / "forgetting.png",
+        [("one after the other", chain), ("one model for all", joint)],
+        "photo",
+        "fits, or epochs, done",
+        "MAD, deg",
+    )
+    last = len(chain) - 1
+    at_its_turn = {str(j): chain[j][j] for j in range(last)}
+    at_the_end = {str(j): chain[last][j] for j in range(last)}
+    next_one = {str(j): chain[j + 1][j] for j in range(last)}
+    soon, late = difference(at_its_turn, next_one), difference(at_its_turn, at_the_end)
+    together = difference(at_the_end, {str(j): joint[-1][j] for j in range(last)})
+    claims = (
+        Claim(
+            "a model fitted to photo t forgets photo t-1",
+            "Rep 5.8, figure 13",
+            verdict_of(soon, 1),
+            f"MAD after the next photo minus at its own turn: {soon.told(' deg')}; at the end: {late.told(' deg')}",
+        ),
+        Claim(
+            "one model trained on all photos does not forget them",
+            "Rep 5.8",
+            verdict_of(together, -1),
+            f"one model minus the chain's end, on all photos but the last: {together.told(' deg')}",
+        ),
+    )
+    header = ("", *(f"photo {j + 1}" for j in range(len(chain))), "mean")
+    tables = tuple(
+        Table(title, header, tuple((f"{name} {i + 1}", *_rounded(row)) for i, row in enumerate(matrix)))
+        for title, name, matrix in (
+            ("The chain: MAD in degrees, without a fit to the photo", "after photo", chain),
+            ("One model for all photos", "after epoch", joint),
+        )
+    )
+    captions = (("forgetting.png", "MAD of each photo (columns) as time goes on (downward); dark is bad."),)
+    return Outcome(tables, claims, captions)
+
+
+def _rounded(row: list[float]) -> tuple[float, ...]:
+    return (*(round(value, 2) for value in row), round(statistics.fmean(row), 2))
+
+
+def _identity(desk: Desk) -> dict[str, object]:
+    fits = [desk.plan(subject, desk.base, desk.seeds[0]).settings() for subject in desk.subjects]
+    return {"study": "forgetting", "version": 1, "fits": fits, "scale": desk.job.scale}
+
+
+def _chain(desk: Desk) -> list[list[float]]:
+    """[k][j]: error on photo j of the networks after photos 0 to k, one after the other; the first begins with its
+    prior and every other one with the networks of the one before."""
+    rows, model, seed = [], None, desk.seeds[0]
+    for k, subject in enumerate(desk.subjects):
+        job = desk.plan(subject, desk.base, seed, general=model)
+        desk.fit(f"chain {k + 1}", subject, seed, job, keep_networks=True)
+        model = model_of(desk, desk.networks_of(job), desk.base, k + 1)
+        rows.append([seen_scores(desk, other, model, desk.base)[KEY] for other in desk.subjects])
+    return rows
+
+
+def _joint(desk: Desk) -> list[list[float]]:
+    """[e][j]: error on photo j after e epochs of one training on all of them, as many epochs as photos."""
+    config = scaled_general(find_general_preset("general-quick"), desk.job.scale)
+    part: Round = config.rounds[0]
+    config = replace(config, rounds=(replace(part, epochs=len(desk.subjects)),), batch=min(8, len(desk.subjects)))
+
+    def judge(state: JointState) -> list[float]:
+        model = model_of(desk, state.nets.state(), config.fit, len(desk.subjects))
+        return [seen_scores(desk, subject, model, config.fit)[KEY] for subject in desk.subjects]
+
+    rows = watched(desk, desk.subjects, config, desk.seeds[0], judge)
+    return rows[-len(desk.subjects) :]  # without that after the prior
+
+
+STUDY = Study("forgetting", "Do networks forget the photos before?", "Rep 5.8; figure 13", 5, "0", run)

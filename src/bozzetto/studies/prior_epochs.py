@@ -1,0 +1,53 @@
+"""How long the prior is fitted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bozzetto.studies.compare import arms_table, by_photo, difference, records
+from bozzetto.studies.desk import Desk
+from bozzetto.studies.job import Claim, Outcome, Study, Verdict
+from bozzetto.studies.plots import curves
+from bozzetto.studies.sweeps import points
+
+COUNTS = (100, 500, 1000, 2000)
+THRESHOLD = 1e-6
+
+
+def run(desk: Desk) -> Outcome:
+    """Fixed numbers of iterations of step 0, and a threshold of its loss."""
+    prior = desk.base.prior
+    arms = [
+        desk.arm(f"{count}", f"{count} iterations", prior=replace(prior, iterations=count, threshold=0.0))
+        for count in COUNTS
+    ]
+    until = replace(prior, iterations=max(COUNTS), threshold=THRESHOLD)
+    arms.append(desk.arm("threshold", f"until the loss is below {THRESHOLD:g}, {max(COUNTS)} at most", prior=until))
+    pieces = desk.run_arms(arms)
+    key = "mad_depth_deg" if desk.has_truth else "roughness"
+    title = "MAD, deg" if desk.has_truth else "roughness"
+    names = {count: str(count) for count in COUNTS}
+    curves(desk.job.out / "prior-epochs.png", "iterations of step 0", [(title, {"": points(pieces, names, key)})])
+    ends = difference(by_photo(pieces, str(COUNTS[0]), key), by_photo(pieces, str(COUNTS[-1]), key))
+    stop = difference(by_photo(pieces, "1000", key), by_photo(pieces, "threshold", key))
+    time = difference(by_photo(pieces, "1000", "seconds"), by_photo(pieces, "threshold", "seconds"))
+    matters: Verdict = "holds" if ends.is_decided else "undecided"
+    claims = (
+        Claim(
+            "how long the prior is fitted matters",
+            "Rep 3.4",
+            matters,
+            f"{COUNTS[-1]} minus {COUNTS[0]} iterations: {ends.told(' deg' if desk.has_truth else '')}",
+        ),
+        Claim(
+            "a threshold of the loss can replace the number of iterations",
+            "Rep's wish",
+            "does not hold" if stop.is_decided and stop.mean > 0 else "holds" if stop.n >= 3 else "undecided",
+            f"threshold minus 1000 iterations: {stop.told()}, {time.told(' s', 1)}",
+        ),
+    )
+    captions = (("prior-epochs.png", "Mean and standard deviation over photos."),)
+    return Outcome((arms_table(desk, arms, pieces),), claims, captions, pieces=records(pieces))
+
+
+STUDY = Study("prior-epochs", "How long should the prior be fitted?", "Rep 3.4", 5, "0", run)

@@ -1,0 +1,131 @@
+"""A study's record as JSON, and as Markdown made of nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bozzetto.bench.steps import machine
+from bozzetto.errors import InputError
+from bozzetto.export.files import write_text
+from bozzetto.results.provenance import plain, versions
+from bozzetto.studies.desk import Desk
+from bozzetto.studies.job import Outcome
+
+KIND, VERSION = "bozzetto-study", 1
+
+
+def record_of(desk: Desk, found: Outcome, command: str) -> dict[str, Any]:
+    """Everything that the Markdown needs."""
+    study, job = desk.study, desk.job
+    return {
+        "kind": KIND,
+        "version": VERSION,
+        "study": study.name,
+        "question": study.question,
+        "paper": study.paper,
+        "command": command,
+        "generator": {"name": desk.gan.info.name, "sha256": desk.gan.info.sha256},
+        "photos": [subject.name for subject in desk.subjects],
+        "source": "packaged test heads" if job.photos is None else job.photos.name,
+        "size": desk.size,
+        "seeds": desk.seeds,
+        "preset": job.preset,
+        "scale": job.scale,
+        "mask": job.mask,
+        "machine": {name: value for name, value in machine(desk.device.type).items() if name != "cpu"},
+        "versions": versions(),
+        "failed": desk.failed,
+        **asdict(found),
+    }
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """JSON and, beside it, Markdown. Raises OutputError."""
+    write_text(path, json.dumps(plain(record), indent=1, allow_nan=False) + "\n")
+    write_text(path.with_suffix(".md"), markdown(json.loads(path.read_text("utf-8"))))
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A study's JSON. Raises InputError for anything else."""
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        if record["kind"] != KIND or record["version"] != VERSION:
+            raise ValueError("another kind")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no study of this version; run `bozzetto study` again.") from error
+    return record
+
+
+def markdown(record: dict[str, Any], level: int = 2, figures: str = "") -> str:
+    """One study's page, or part of a page.
+
+    Args:
+        level: of its heading.
+        figures: folder of the figures as seen from the page, with a slash at its end; none for the same folder.
+    """
+    host, seeds = record["machine"], ", ".join(map(str, record["seeds"]))
+    lines = [f"{'#' * level} {record['study']}", "", record["question"], ""]
+    lines += [
+        f"Source: {record['paper']}. Here: {len(record['photos'])} photos ({record['source']}), {record['size']} px, "
+        f"seeds {seeds}, generator `{record['generator']['name']}`, preset `{record['preset']}` at "
+        f"{100 * record['scale']:g} % of its iterations, {told_machine(host)}.",
+        "",
+        f"```\n{record['command']}\n```",
+        "",
+    ]
+    if record["claims"]:
+        lines += ["| claim | source | verdict | evidence |", "|---|---|---|---|"]
+        lines += [f"| {c['text']} | {c['source']} | **{c['verdict']}** | {c['evidence']} |" for c in record["claims"]]
+        lines.append("")
+    for table in record["tables"]:
+        if table["title"]:
+            lines += [f"*{table['title']}*", ""]
+        lines += table_lines(table["header"], table["rows"])
+        lines += ["", table["note"], ""] if table["note"] else [""]
+    for note in (*record["notes"], *record["failed"]):
+        lines += [note, ""]
+    for name, caption in record["figures"]:
+        lines += [f"![{caption}]({figures}{name})", "", caption, ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def told_machine(host: dict[str, Any]) -> str:
+    """A machine in a few words."""
+    where = host.get("gpu") or f"CPU with {host['cores']} cores"
+    return f"{where}, {host['threads']} {'thread' if host['threads'] == 1 else 'threads'}"
+
+
+def table_lines(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """A Markdown table; what is not known is a dash."""
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    for row in rows:
+        cells = ["-" if value is None else f"{value:g}" if isinstance(value, float) else str(value) for value in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def page_of(folder: Path, order: Sequence[str], figures: str) -> str:
+    """All studies of a folder as one page: the verdicts first. Raises InputError where there are none."""
+    found = {path.stem: read_record(path) for path in sorted(folder.glob("*.json"))}
+    names = [name for name in order if name in found]
+    if not names:
+        raise InputError(f"There are no studies in {folder}; run `bozzetto study NAME` first.")
+    lines = [
+        "# The papers' experiments, run again",
+        "",
+        "*Pan* is Pan et al., ICLR 2021; *Rep* is its replication, Galatolo & Nilsson, ReScience C 2022. Each part is",
+        "made by the command that it names, and this page by `bozzetto study page`. Verdicts follow one rule: a mean",
+        "difference over the same photos decides where it is further from 0 than two standard errors, with three",
+        "photos or more; otherwise the matter is undecided.",
+        "",
+        "| study | claim | verdict | evidence |",
+        "|---|---|---|---|",
+    ]
+    for name in names:
+        for c in found[name]["claims"]:
+            lines.append(f"| [{name}](#{name}) | {c['text']} ({c['source']}) | **{c['verdict']}** | {c['evidence']} |")
+    return "\n".join(lines) + "\n\n" + "\n".join(markdown(found[name], 2, figures) for name in names)

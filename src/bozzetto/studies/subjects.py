@@ -1,0 +1,51 @@
+"""The photos of a study: rendered heads with their truth, or anybody's photos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.bench.datasets import HeadTruth
+from bozzetto.bench.run_heads import HeadsRun, load_test_heads
+from bozzetto.bench.summary import SIDE_FACE_DEG
+from bozzetto.errors import InputError
+from bozzetto.photo_list import list_photos
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One photo."""
+
+    name: str
+    photo: Float[Tensor, "3 s s"] | Path  # [0, 1], or a file
+    truth: HeadTruth | None = None  # a batch of one
+
+    @property
+    def yaw_deg(self) -> float | None:
+        """How far it is turned to a side, where that is known."""
+        return None if self.truth is None else float(np.degrees(self.truth.view[0, 1]))
+
+    @property
+    def is_side_face(self) -> bool:
+        """Whether it is turned by more than 25 degrees."""
+        yaw = self.yaw_deg
+        return yaw is not None and abs(yaw) > SIDE_FACE_DEG
+
+
+def find_subjects(photos: Path | None, start: int, n: int, size: int) -> list[Subject]:
+    """The photos numbered start to start + n - 1.
+
+    Raises:
+        InputError: there are not so many, or none of the size.
+    """
+    if photos is None:
+        heads = load_test_heads(HeadsRun(n=n, start=start), size)
+        return [Subject(f"head {start + i}", heads.image[i], heads.take(i)) for i in range(len(heads))]
+    paths = list_photos([photos])
+    if n < 1 or start < 0 or start + n > len(paths):
+        raise InputError(f"There are {len(paths)} photos in {photos}; --start and --n must stay within them.")
+    return [Subject(path.stem, path) for path in paths[start : start + n]]

@@ -1,0 +1,106 @@
+"""What mistakes of the public implementations cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bozzetto.bench.score import perfect_shape, score_head
+from bozzetto.config import FitConfig, Round
+from bozzetto.presets import find_general_preset
+from bozzetto.studies.compare import arms_table, by_photo, claim_lower, difference, records, verdict_of
+from bozzetto.studies.desk import Arm, Desk, Piece
+from bozzetto.studies.job import Claim, Outcome, Study, Table
+from bozzetto.studies.joint import trained
+from bozzetto.studies.networks import seen_scores
+from bozzetto.studies.plots import dots
+from bozzetto.studies.scale import scaled_general
+from bozzetto.types import Camera
+
+PHOTOS = 8  # of the joint training
+
+
+def run(desk: Desk) -> Outcome:
+    """Collected samples or the last ones, the mirror on and off, every photo's gradient or the first one's."""
+    last = replace(desk.base.project, collect="last")
+    arms = [
+        desk.arm("ours", "samples drawn anew for step 3; mirror on", stages=mirrored(desk.base, True).stages),
+        Arm("last samples", "step 3 sees the last projections alone", mirrored(replace(desk.base, project=last), True)),
+        Arm("no mirror", "without the losses of the mirrored object", mirrored(desk.base, False)),
+    ]
+    pieces = desk.run_arms(arms)
+    key = "mad_depth_deg" if desk.has_truth else "roughness"
+    tables = [arms_table(desk, arms, pieces)]
+    claims = [
+        claim_lower("samples drawn anew beat the last ones", "ours", pieces, "ours", "last samples", key, " deg"),
+        claim_lower("the mirror helps on faces", "Pan", pieces, "ours", "no mirror", key, " deg"),
+    ]
+    if desk.has_truth:
+        table, claim = _gradients(desk)
+        tables += [table, _published(desk, pieces)]
+        claims.append(claim)
+    panels = [
+        ("MAD, deg" if desk.has_truth else key, {a.name: list(by_photo(pieces, a.name, key).values()) for a in arms})
+    ]
+    dots(desk.job.out / "upstream-bugs.png", panels)
+    captions = (("upstream-bugs.png", "Each photo a ring; mean and standard deviation over photos in black."),)
+    return Outcome(tuple(tables), tuple(claims), captions, pieces=records(pieces))
+
+
+def mirrored(config: FitConfig, mirror: bool) -> FitConfig:
+    """The same stages with the mirror's losses on or off, in steps 1 and 3."""
+    return replace(config, stages=tuple(replace(s, mirror=mirror, mirror_albedo=mirror) for s in config.stages))
+
+
+def _gradients(desk: Desk) -> tuple[Table, Claim]:
+    """A joint training in which every photo of a batch counts in step 1, and one in which the first alone does."""
+    photos = desk.subjects[:PHOTOS]
+    quick = find_general_preset("general-quick")
+    part: Round = quick.rounds[0]
+    config = scaled_general(replace(quick, rounds=(replace(part, epochs=2, albedo=100),)), desk.job.scale)
+    found = {}
+    for name, first in (("every photo", None), ("the first photo", 1)):
+        settings = replace(config, albedo_photos=first)
+        model = trained(desk, photos, settings, desk.seeds[0])
+        found[name] = [seen_scores(desk, subject, model, settings.fit) for subject in photos]
+    rows: tuple[tuple[str | float | None, ...], ...] = tuple(
+        (name, *(round(sum(s[key] for s in scores) / len(scores), digits) for key, digits in SCORED))
+        for name, scores in found.items()
+    )
+    albedo = [dict(enumerate(s["albedo_error"] for s in scores)) for scores in found.values()]
+    change = difference(*({str(k): v for k, v in one.items()} for one in reversed(albedo)))
+    claim = Claim(
+        "every photo's gradient in step 1 beats the first one's",
+        "ours",
+        verdict_of(change, -1),
+        f"albedo error on the photos trained on, every photo minus the first alone: {change.told('', 4)}",
+    )
+    note = f"One model for {len(photos)} photos, scored on them without a fit."
+    header = ("counts in step 1", "SIDE x100", "MAD, deg", "albedo error", "relighting error")
+    return Table("Joint training", header, rows, note), claim
+
+
+SCORED = (("side_x100", 2), ("mad_depth_deg", 1), ("albedo_error", 4), ("relight_error", 4))
+
+
+def _published(desk: Desk, pieces: list[Piece]) -> Table:
+    """What the published formulae say of the truth itself, and of the fits."""
+    rows: list[tuple[str | float | None, ...]] = []
+    perfect = []
+    for subject in desk.subjects:
+        assert subject.truth is not None
+        perfect.append(score_head(perfect_shape(subject.truth), subject.truth, Camera(desk.size)))
+    ours = [piece.scores for piece in pieces if piece.arm == "ours"]
+    for name, scores in (("the truth itself", perfect), ("ours", ours)):
+        rows.append(
+            (
+                name,
+                *(
+                    round(sum(s[key] for s in scores) / len(scores), 2)
+                    for key in ("mad_depth_deg", "mad_published_deg")
+                ),
+            )
+        )
+    return Table("MAD, right and as published", ("", "MAD, deg", "published MAD, deg"), tuple(rows))
+
+
+STUDY = Study("upstream-bugs", "What do the implementations' mistakes cost?", "defects of both", 5, "0", run)
