@@ -21,6 +21,8 @@ from bozzetto.pipeline import plan
 from bozzetto.presets import find_general_preset
 from bozzetto.processes import place
 
+NEEDS = "a general model with the photos that it holds out"
+
 
 @dataclass(frozen=True)
 class GeneralJob:
@@ -88,7 +90,9 @@ def photos_of(job: GeneralJob, gan: Gan, progress: GeneralProgress) -> tuple[Sou
     else:
         chief = place()[0] == 0
         on_bad = progress.on_note if chief else None
-        pictures = load_images(job.source, gan.info.resolution, job.photos + held, on_bad=on_bad)
+        pictures = load_images(
+            job.source, gan.info.resolution, job.photos + held, on_bad=on_bad, least=held + 2, needs=NEEDS
+        )
         whole = Source(pictures.float() / 255)
         names = [f"photo {i}" for i in range(len(pictures) - held)]
     if len(names) < 2:

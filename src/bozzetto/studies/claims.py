@@ -34,7 +34,7 @@ def run(desk: Desk) -> Outcome:
     ]
     pieces = desk.run_arms(arms)
     camera = Camera(desk.size)
-    average = load_average(HeadsRun(), desk.size, 2000)
+    average = load_average(HeadsRun(test_heads=desk.job.test_heads), desk.size, 2000)
     names = dict.fromkeys(piece.subject.name for piece in pieces)
     subjects = [subject for subject in desk.subjects if subject.name in names]
     mean_shape, flat = {}, {}

@@ -23,7 +23,7 @@ from bozzetto.general_model import GeneralModel
 from bozzetto.ingredients import Plan
 from bozzetto.inputs import find_gan
 from bozzetto.keep import Interrupted, Progress
-from bozzetto.pipeline import plan, run
+from bozzetto.pipeline import find_finished, plan, run
 from bozzetto.presets import find_preset
 from bozzetto.results import Reconstruction
 from bozzetto.results.folder import read_networks
@@ -69,13 +69,13 @@ class Desk:
     ) -> None:
         """Raises InputError and CheckpointError where something given cannot be used; writes nothing."""
         self.study, self.job, self.told, self.shown = study, job, told, shown
-        self.base = scaled(find_preset(job.preset), job.scale)
+        self.base = scaled(find_preset(job.preset), job.scale, job.scale_prior)
         self.device = device_of(job.device)
         self.gan = find_gan(job.gan, self.device, self.base.compute.gan_precision)
         self.size = self.gan.info.resolution
         self.n = study.n if job.n is None else job.n
         self.seeds = find_seeds(study.seeds if job.seeds is None else job.seeds)
-        self.subjects = find_subjects(job.photos, job.start, self.n, self.size)
+        self.subjects = find_subjects(job.photos, job.test_heads, job.start, self.n, self.size)
         self.fits = job.out / "fits"
         self.failed: list[str] = []
 
@@ -118,10 +118,14 @@ class Desk:
             Interrupted: Ctrl-C; the same command goes on.
         """
         folder = self.folder_of(job)
-        bare = (folder / "reconstruction.json").exists() and not (folder / KEEP_NETWORKS).exists()
+        finished = find_finished(folder, job.settings())
+        bare = finished is not None and not (folder / KEEP_NETWORKS).exists()
         try:
-            with self.shown(job.config, f"{arm}, {subject.name}, seed {seed}") as progress:
-                result = run(job, folder, True, keep_networks and bare, progress, formats=())
+            if finished is None or (keep_networks and bare):
+                with self.shown(job.config, f"{arm}, {subject.name}, seed {seed}") as progress:
+                    result = run(job, folder, True, finished is not None, progress, formats=())
+            else:
+                result = finished
         except Interrupted as stop:
             told = f"Stopped; {partial_folder(folder)} keeps what is done: the same command goes on."
             raise Interrupted(told, stop.exit_code - 128) from stop

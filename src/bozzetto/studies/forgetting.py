@@ -88,7 +88,7 @@ def _chain(desk: Desk) -> list[list[float]]:
 
 def _joint(desk: Desk) -> list[list[float]]:
     """[e][j]: error on photo j after e epochs of one training on all of them, as many epochs as photos."""
-    config = scaled_general(find_general_preset("general-quick"), desk.job.scale)
+    config = scaled_general(find_general_preset("general-quick"), desk.job.scale, desk.job.scale_prior)
     part: Round = config.rounds[0]
     config = replace(config, rounds=(replace(part, epochs=len(desk.subjects)),), batch=min(8, len(desk.subjects)))
 

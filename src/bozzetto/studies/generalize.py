@@ -29,7 +29,7 @@ def run(desk: Desk) -> Outcome:
     if not desk.has_truth:
         raise InputError("The study `generalize` needs photos whose true depth is known; leave --photos out.")
     pool = _pool(desk)
-    config = scaled_general(find_general_preset("general-quick"), desk.job.scale)
+    config = scaled_general(find_general_preset("general-quick"), desk.job.scale, desk.job.scale_prior)
     seen: dict[int, dict[str, float]] = {}
     unseen: dict[int, dict[str, float]] = {}
     for count in (size for size in SIZES if size <= len(pool)):
@@ -89,7 +89,7 @@ def _pool(desk: Desk) -> list[Subject]:
         count = min(max(SIZES), len(head_files(split)))
         heads = [load_head(split, i) for i in range(count)]
         return [_subject(head, f"trained {i}") for i, head in enumerate(heads)]
-    packed = load_packed_heads(packed_heads(desk.size))
+    packed = load_packed_heads(desk.job.test_heads or packed_heads(desk.size))
     mine = range(desk.job.start, desk.job.start + desk.n)
     return [_subject(packed.take(i), f"head {i}") for i in reversed(range(len(packed))) if i not in mine]
 
@@ -100,7 +100,7 @@ def _subject(head: HeadTruth, name: str) -> Subject:
 
 def _average(desk: Desk) -> dict[str, float]:
     """Scores of the mean depth of training heads."""
-    depth = load_average(HeadsRun(train_heads=desk.job.train_heads), desk.size, 2000)
+    depth = load_average(HeadsRun(train_heads=desk.job.train_heads, test_heads=desk.job.test_heads), desk.size, 2000)
     found = {}
     for subject in desk.subjects:
         assert subject.truth is not None

@@ -23,11 +23,13 @@ class StudyJob:
 
     gan: str = "heads"  # a built-in generator's name, or a file
     photos: Path | None = None  # folder, list or tar; the package's test heads, whose true depth is known, if not given
+    test_heads: Path | None = None  # packed heads (.npz) instead of those in the package
     n: int | None = None  # photos; the study's own number if not given
     start: int = 0  # the first of them
     seeds: str | None = None  # with commas between, as in 0,1,2; the study's own if not given
     preset: str = "quick"  # schedule that the study changes one thing of
-    scale: float = 1.0  # share of every phase's iterations
+    scale: float = 1.0  # share of the iterations of steps 1 to 3
+    scale_prior: bool = False  # the same share of step 0's
     mask: str = "auto"  # a segmenter's name, or "truth"
     category: str | None = None  # what the photos show; what the generator's file says if not given
     train_heads: Path | None = (

@@ -66,11 +66,11 @@ def run(desk: Desk) -> Outcome:
     rows = []
     for kind in dict.fromkeys((m.category, m.prior) for m in maps):
         some = [depth_statistics(m.depth, m.mask) for m in maps if (m.category, m.prior) == kind]
-        rows.append((f"published: {kind[0]}, {kind[1]}", len(some), *_cells(some)))
+        rows.append((f"published: {kind[0]}, {kind[1]}", str(len(some)), *_cells(some)))
     category = desk.gan.info.category
     for arm in arms:
         mine = [piece.scores for piece in pieces if piece.arm == arm.name]
-        rows.append((f"ours: {category}, {arm.name}", len(mine), *_cells(mine)))
+        rows.append((f"ours: {category}, {arm.name}", str(len(mine)), *_cells(mine)))
     lines = []
     for m in maps:
         shown = shown_depth_range(m.depth, m.mask, DepthRange())

@@ -13,8 +13,8 @@ def shrunk(count: int, share: float) -> int:
     return 0 if count == 0 else max(1, round(count * share))
 
 
-def scaled(config: FitConfig, share: float) -> FitConfig:
-    """A fit with a share of the iterations of every phase; nothing else changes, rates included.
+def scaled(config: FitConfig, share: float, prior: bool = False) -> FitConfig:
+    """A fit with a share of the iterations of steps 1 to 3, of `prior` too if asked; all else is kept, rates included.
 
     Raises InputError for a share that is no positive number up to 1.
     """
@@ -34,14 +34,14 @@ def scaled(config: FitConfig, share: float) -> FitConfig:
         )
         for stage in config.stages
     )
-    prior = replace(config.prior, iterations=shrunk(config.prior.iterations, share))
+    first = replace(config.prior, iterations=shrunk(config.prior.iterations, share)) if prior else config.prior
     project = replace(config.project, collect_batches=shrunk(config.project.collect_batches, share))
-    return replace(config, stages=stages, prior=prior, project=project)
+    return replace(config, stages=stages, prior=first, project=project)
 
 
-def scaled_general(config: GeneralConfig, share: float) -> GeneralConfig:
-    """A joint training with a share of the iterations of every visit."""
-    fit = scaled(config.fit, share)
+def scaled_general(config: GeneralConfig, share: float, prior: bool = False) -> GeneralConfig:
+    """A joint training with a share of the iterations of every visit, of the prior's epochs too if asked."""
+    fit = scaled(config.fit, share, prior)
     rounds = tuple(
         replace(
             part,
@@ -51,7 +51,7 @@ def scaled_general(config: GeneralConfig, share: float) -> GeneralConfig:
         )
         for part in config.rounds
     )
-    return replace(config, fit=fit, rounds=rounds, prior_epochs=shrunk(config.prior_epochs, share))
+    return replace(config, fit=fit, rounds=rounds, prior_epochs=shrunk(config.prior_epochs, share if prior else 1.0))
 
 
 def with_samples(config: FitConfig, samples: int) -> FitConfig:

@@ -62,7 +62,8 @@ def draw_lines(lines: Sequence[Sequence[tuple[str, Sequence[Float[Tensor, "3 s s
     for i, line in enumerate(lines):
         for j, (name, pictures) in enumerate(line):
             left, top = _MARGIN + j * (_SIDE + _GAP), _MARGIN + i * height
-            draw.text((left, top + 3), name, fill=_INK, font=ImageFont.load_default(size=11))
+            size_px = min(11, 11 * _SIDE / max(1, ImageFont.load_default(size=11).getlength(name)))
+            draw.text((left, top + 3), name, fill=_INK, font=ImageFont.load_default(size=size_px))
             for k, image in enumerate(pictures):
                 tile = picture(image.detach().clamp(0, 1)).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
                 page.paste(tile, (left, top + _TITLE + k * (_SIDE + _GAP)))

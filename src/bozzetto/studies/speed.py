@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import statistics
 
+from bozzetto.errors import InputError
 from bozzetto.general_model import built_in_for, load_general
+from bozzetto.inputs import check_fit
 from bozzetto.presets import find_preset
 from bozzetto.studies.compare import arms_table, by_photo, difference, records, verdict_of
 from bozzetto.studies.desk import Arm, Desk
@@ -24,11 +26,20 @@ SHARES: dict[str, tuple[float, ...]] = {
 
 def run(desk: Desk) -> Outcome:
     """Every preset at a share of its iterations, and what a whole schedule would take at that pace."""
-    arms, shares = [], {}
+    arms: list[Arm] = []
+    shares: dict[str, float] = {}
+    notes: list[str] = []
     for name, some in SHARES.items():
         for share in some:
             part = share * desk.job.scale
-            arm = Arm(f"{name} at {100 * part:.3g} %", f"preset {name}", scaled(find_preset(name), part))
+            arm = Arm(
+                f"{name} at {100 * part:.3g} %", f"preset {name}", scaled(find_preset(name), part, desk.job.scale_prior)
+            )
+            try:
+                check_fit(arm.config, desk.gan.info)
+            except InputError as error:  # such as more mapping layers than this generator has
+                notes.append(f"{name} is left out: {error}")
+                continue
             arms.append(arm)
             shares[arm.name] = part
     pieces = desk.run_arms(arms)
@@ -78,7 +89,9 @@ def run(desk: Desk) -> Outcome:
         )
     )
     captions = (("speed.png", "Mean over photos; lower and further left is better."),)
-    return Outcome((table, arms_table(desk, arms, pieces, "Scores")), tuple(claims), captions, pieces=records(pieces))
+    return Outcome(
+        (table, arms_table(desk, arms, pieces, "Scores")), tuple(claims), captions, tuple(notes), records(pieces)
+    )
 
 
 STUDY = Study("speed", "What does a minute buy?", "ours", 3, "0", run)

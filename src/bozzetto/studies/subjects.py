@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
@@ -27,7 +27,7 @@ class Subject:
     @property
     def yaw_deg(self) -> float | None:
         """How far it is turned to a side, where that is known."""
-        return None if self.truth is None else float(np.degrees(self.truth.view[0, 1]))
+        return None if self.truth is None else math.degrees(float(self.truth.view[0, 1]))
 
     @property
     def is_side_face(self) -> bool:
@@ -36,14 +36,19 @@ class Subject:
         return yaw is not None and abs(yaw) > SIDE_FACE_DEG
 
 
-def find_subjects(photos: Path | None, start: int, n: int, size: int) -> list[Subject]:
+def find_subjects(photos: Path | None, test_heads: Path | None, start: int, n: int, size: int) -> list[Subject]:
     """The photos numbered start to start + n - 1.
+
+    Args:
+        photos: folder, list or tar; heads if not given.
+        test_heads: packed heads, instead of those in the package.
+        size: px of the heads.
 
     Raises:
         InputError: there are not so many, or none of the size.
     """
     if photos is None:
-        heads = load_test_heads(HeadsRun(n=n, start=start), size)
+        heads = load_test_heads(HeadsRun(n=n, start=start, test_heads=test_heads), size)
         return [Subject(f"head {start + i}", heads.image[i], heads.take(i)) for i in range(len(heads))]
     paths = list_photos([photos])
     if n < 1 or start < 0 or start + n > len(paths):

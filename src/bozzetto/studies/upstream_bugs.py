@@ -56,7 +56,9 @@ def _gradients(desk: Desk) -> tuple[Table, Claim]:
     photos = desk.subjects[:PHOTOS]
     quick = find_general_preset("general-quick")
     part: Round = quick.rounds[0]
-    config = scaled_general(replace(quick, rounds=(replace(part, epochs=2, albedo=100),)), desk.job.scale)
+    config = scaled_general(
+        replace(quick, rounds=(replace(part, epochs=2, albedo=100),)), desk.job.scale, desk.job.scale_prior
+    )
     found = {}
     for name, first in (("every photo", None), ("the first photo", 1)):
         settings = replace(config, albedo_photos=first)

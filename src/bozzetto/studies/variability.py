@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import replace
 
+from bozzetto.errors import InputError
 from bozzetto.studies.compare import records
 from bozzetto.studies.desk import Arm, Desk, Piece
 from bozzetto.studies.job import Claim, Outcome, Study, Table
@@ -16,6 +17,8 @@ BRIGHT = 40.0  # per cent of the half range: the bright end of the maps
 
 def run(desk: Desk) -> Outcome:
     """The same fit with other seeds: of everything, of the initial weights alone, of all but the weights."""
+    if len(desk.seeds) < 2:
+        raise InputError("The study `variability` compares seeds; give two or more to --seeds.")
     first = desk.seeds[0]
     nets = desk.base.nets
     what = {

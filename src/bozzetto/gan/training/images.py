@@ -27,13 +27,18 @@ def load_images(
     limit: int | None = None,
     on_image: Callable[[int], None] | None = None,
     on_bad: Callable[[str], None] | None = None,
+    least: int = MIN_IMAGES,
+    needs: str = "a generator",
 ) -> UInt8[Tensor, "n 3 s s"]:
     """All pictures of a folder (and its folders) or tar, in the order of their names, the middle square resized.
 
     Pictures that cannot be read are left out, one call of `on_bad` with a sentence each.
 
+    Args:
+        least: pictures that there have to be; `needs` is what needs them.
+
     Raises:
-        InputError: the source cannot be read, or has fewer than MIN_IMAGES pictures.
+        InputError: the source cannot be read, or has fewer than `least` pictures.
     """
     Image.init()  # the formats are listed before the first file is opened
     out: list[np.ndarray] = []
@@ -48,8 +53,8 @@ def load_images(
             continue
         if on_image is not None:
             on_image(len(out))
-    if len(out) < MIN_IMAGES:
-        raise InputError(f"{source} holds {len(out)} pictures, and a generator needs at least {MIN_IMAGES}.")
+    if len(out) < max(least, 1):
+        raise InputError(f"{source} holds {len(out)} pictures, and {needs} needs at least {least}.")
     return torch.from_numpy(np.stack(out)).permute(0, 3, 1, 2).contiguous()
 
 
