@@ -209,6 +209,8 @@ def test_the_command_page_has_every_flag_of_a_command(name: str, flags: dict[str
         expected = expected - (flags["reconstruct"] - {f"--{own}" for own in Heads.__dataclass_fields__})
     if name == "invert":  # "the inversion's numbers without their prefix"
         expected = expected - {f.replace("inversion.", "") for f in flags["reconstruct"] if "inversion." in f}
+    if name == "study":  # "and all other numbers of the inversion"
+        expected = expected - {f for f in flags["reconstruct"] if f.startswith("--inversion.")}
     if name == "general train":  # "the numbers of a fit stand behind --fit."
         numbers = {
             f"--fit.{group}.{flag}" for group in group_names() for flag in short_names(flags["reconstruct"], group)

@@ -8,6 +8,7 @@ from bozzetto.studies.compare import arms_table, by_photo, difference, records
 from bozzetto.studies.desk import Desk
 from bozzetto.studies.job import Claim, Outcome, Study, Verdict
 from bozzetto.studies.plots import curves
+from bozzetto.studies.scale import shrunk
 from bozzetto.studies.sweeps import points
 
 COUNTS = (100, 500, 1000, 2000)
@@ -17,12 +18,13 @@ THRESHOLD = 1e-6
 def run(desk: Desk) -> Outcome:
     """Fixed numbers of iterations of step 0, and a threshold of its loss."""
     prior = desk.base.prior
+    counts = [shrunk(count, desk.job.scale if desk.job.scale_prior else 1.0) for count in COUNTS]
     arms = [
-        desk.arm(f"{count}", f"{count} iterations", prior=replace(prior, iterations=count, threshold=0.0))
-        for count in COUNTS
+        desk.arm(f"{name}", f"{count} iterations", prior=replace(prior, iterations=count, threshold=0.0))
+        for name, count in zip(COUNTS, counts, strict=True)
     ]
-    until = replace(prior, iterations=max(COUNTS), threshold=THRESHOLD)
-    arms.append(desk.arm("threshold", f"until the loss is below {THRESHOLD:g}, {max(COUNTS)} at most", prior=until))
+    until = replace(prior, iterations=max(counts), threshold=THRESHOLD)
+    arms.append(desk.arm("threshold", f"until the loss is below {THRESHOLD:g}, {max(counts)} at most", prior=until))
     pieces = desk.run_arms(arms)
     key = "mad_depth_deg" if desk.has_truth else "roughness"
     title = "MAD, deg" if desk.has_truth else "roughness"

@@ -52,4 +52,4 @@ def _diminishing(until: float, beyond: float, decided: bool) -> Verdict:
     return "holds" if until < min(beyond, 0.0) else "does not hold"
 
 
-STUDY = Study("samples", "How many samples does an iteration need?", "Rep 3.4, 5.11; figure 17", 4, "0", run)
+STUDY = Study("samples", "How many samples does an iteration need?", "Rep 3.4, 5.11", 4, "0", run)
