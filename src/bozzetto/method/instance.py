@@ -58,7 +58,7 @@ class Silent:
 
 
 def new_state(problem: Problem, seed: int) -> FitState:
-    """Fresh networks and a generator, both functions of the seed; with `nets.seed` the networks are one of that alone."""
+    """Fresh networks and a generator, both functions of the seed; with `nets.seed` the networks of that alone."""
     generator = torch.Generator().manual_seed(seed)
     size, device, nets = problem.camera.size, problem.photo.device, problem.config.nets
     first = generator if nets.seed is None else torch.Generator().manual_seed(nets.seed)
