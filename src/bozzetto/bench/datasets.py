@@ -27,9 +27,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from bozzetto.bench.heads_render import GAMMA, HeadView
 from bozzetto.bench.npz import read_npz, write_npz
 from bozzetto.bench.squeeze import Squeeze, expand, squeeze
+from bozzetto.bench.stage import GAMMA, HeadView
 from bozzetto.errors import InputError
 from bozzetto.geometry.pose import rotation_matrix
 from bozzetto.geometry.shade import diffuse, light_direction, shading

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from bozzetto.bench.gallery import write_gallery
 from bozzetto.bench.gan_speed import GanSpeedConfig, time_gan
-from bozzetto.bench.heads import HeadsConfig, make_heads
+from bozzetto.bench.heads import HeadsConfig
+from bozzetto.bench.make_set import make_set
 from bozzetto.bench.plot import write_plot
 from bozzetto.bench.rows import PERFECT, find_rows, find_seeds
 from bozzetto.bench.run_heads import run_heads
@@ -47,7 +48,7 @@ def bench_make_heads(argv: Sequence[str]) -> int:
         if done % 100 == 0 or done == total:
             sys.stderr.write(f"{done} of {total} heads\n")
 
-    make_heads(config, told)
+    make_set(config, told)
     sys.stdout.write(f"{config.out}\n")
     return 0
 
