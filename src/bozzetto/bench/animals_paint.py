@@ -14,7 +14,7 @@ from bozzetto.bench.implicit import openness, part_fields
 
 MOUTH = np.array([0.035, 0.022, 0.020], dtype=np.float32)
 STRANDS_AROUND = 2 * SIDE  # texels around the nose: whole repeats, so that the fur has no seam
-STRAND_TEXEL = 0.021  # length along the strands
+STRAND_TEXEL = 0.007  # length along the strands
 OPEN_REACHES = (0.06, 0.14, 0.30, 0.55)  # how far from the surface the head's hollows are looked for
 
 
@@ -35,7 +35,7 @@ def paint(
     coat, shape = sample.coat, sample.shape
     near = part_fields(table, points)
     x, y, z = points.T.astype(np.float32)
-    strand = _strands(solid, x, y, z, textures)
+    strand = _strands(coat, solid, points, textures)
     colour = _fur(coat, shape, solid, near, points, strand)
     colour = _ears(coat, solid, near, colour, strand)
     colour = _mouth(solid, near, colour, x, y, z)
@@ -195,12 +195,15 @@ def _eye(
     return colour
 
 
-def _strands(solid: Solid, x: np.ndarray, y: np.ndarray, z: np.ndarray, textures: Textures) -> np.ndarray:
-    """Light and dark strands that run away from the nose, mean 0, variance 1."""
+def _strands(coat: Coat, solid: Solid, points: np.ndarray, textures: Textures) -> np.ndarray:
+    """Light and dark strands that run away from the nose, in tufts; mean 0, variance about 1."""
+    x, y, z = points.T.astype(np.float32)
     tip = np.array(solid.nose_tip, dtype=np.float32)
     along = np.sqrt((x - tip[0]) ** 2 + (y - tip[1]) ** 2 + (z - tip[2]) ** 2)
     around = np.arctan2(x, -(y - tip[1]) + 1e-6) * np.float32(STRANDS_AROUND / (2 * np.pi))
-    return look_up(textures.strand, around, along / np.float32(STRAND_TEXEL))
+    around = around + 4 * noise(points * 2.6, coat.noise_seed + 5) + 1.5 * noise(points * 7, coat.noise_seed + 6)
+    strand = look_up(textures.strand, around, along / np.float32(STRAND_TEXEL))
+    return strand * step(0.0, 0.5, along)
 
 
 def _mix(under: np.ndarray, over: np.ndarray, opacity: np.ndarray) -> np.ndarray:

@@ -12,10 +12,8 @@ from bozzetto.bench.animals_sample import AnimalSample, sample_animal
 from bozzetto.bench.animals_shape import Solid, build
 from bozzetto.bench.heads_texture import Textures, make_textures
 from bozzetto.bench.implicit import Ellipsoid, normals, pack, trace
-from bozzetto.bench.stage import PIVOT, HeadView, Placed, Renderer, face_camera, lit_samples, to_camera_axes, view_of
+from bozzetto.bench.stage import PIVOT, HeadView, Placed, Renderer, face_camera, lit_samples, rays_of, view_of
 from bozzetto.types import Camera
-
-NECK = 1  # its place among the parts: it runs out of the picture and does not count for the head's extent
 
 
 class AnimalRenderer(Renderer[AnimalSample]):
@@ -50,15 +48,13 @@ class AnimalRenderer(Renderer[AnimalSample]):
 
     @cached_property
     def _exact_rays(self) -> Float[np.ndarray, "m 3"]:
-        from bozzetto.bench.stage import rays_of
-
         return rays_of(self.camera, self.supersample).reshape(-1, 3)
 
 
 def frame(solid: Solid, share: float, camera: Camera) -> tuple[Float[np.ndarray, " 3"], float]:
     """The solid's pivot, and scene units per solid unit: the head without neck is centred and takes `share` of the
     picture's width at depth 1; the pivot lies halfway between nose and ears."""
-    boxes = np.array([extent(part) for i, part in enumerate(solid.parts) if i != NECK and not part.cut])
+    boxes = np.array([extent(part) for i, part in enumerate(solid.parts) if i not in solid.body and not part.cut])
     low, high = boxes[:, 0].min(0), boxes[:, 1].max(0)
     width = (camera.size - 1) / camera.focal_px
     scale = share * width / float(max(high[:2] - low[:2]))

@@ -178,7 +178,7 @@ def sample_coat(rng: np.random.Generator, kind: str) -> Coat:
         dark=linear(dark),
         patch=linear(np.clip(patch, 0.05, 0.95)),
         uneven=float(u(0.1, 0.45)),
-        strand=float(u(0.16, 0.30)),
+        strand=float(u(0.10, 0.20)),
         mottle=float(u(0.05, 0.14)),
         inner_ear=linear(np.clip(np.array([0.80, 0.58, 0.53]) * u(0.7, 1.05) * (0.6 if black else 1.0), 0.05, 0.9)),
         nose=linear(nose),

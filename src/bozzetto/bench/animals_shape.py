@@ -50,6 +50,7 @@ class Solid:
     """A head's parts and where in the list those are that the paint asks for."""
 
     parts: list[Ellipsoid]
+    body: tuple[int, ...]  # neck and chest: they run out of the picture
     eyes: tuple[int, int]  # left and right as seen
     nose: int
     muzzle: tuple[int, ...]
@@ -77,8 +78,8 @@ KINDS: dict[str, AnimalShape] = {
         bridge=0.20,
         eye_x=0.43,
         eye_y=0.06,
-        eye_radius=0.255,
-        nose=0.125,
+        eye_radius=0.215,
+        nose=0.15,
         ear_height=0.82,
         ear_width=0.42,
         ear_x=0.62,
@@ -237,21 +238,22 @@ def build(shape: AnimalShape) -> Solid:
     tip = front + shape.muzzle_length  # of the muzzle, under the nose
     my, mw, mh = shape.muzzle_y, shape.muzzle_width, shape.muzzle_height
     add((0, 0, 0), (sx, sy, sz))
-    add((0, -0.95, -0.85), (shape.neck, 1.3, 0.95), 0.5)
-    cheek = 0.46 + 0.5 * shape.cheeks
+    body = [add((0, -1.1, -0.75), (shape.neck, 1.2, 0.75), 0.4)]
+    body.append(add((0, -2.5, -0.75), (1.75 * shape.neck, 1.35, 0.9), 0.4))
+    cheek = 0.44 + 0.25 * shape.cheeks
     for side in (-1, 1):
-        add((side * 0.48, -0.30, 0.20), (cheek, 0.44, 0.52), 0.35)
+        add((side * 0.48, -0.30, 0.20), (cheek, 0.44, 0.52), 0.3)
     if shape.cheeks > 0.2:  # ruffs that end in a point
         for side in (-1, 1):
-            out = rotation(0, 0, side * 118)
-            add((side * (0.68 + 0.35 * shape.cheeks), -0.42, 0.0), (0.30, 0.48, 0.34), 0.3, out, taper=0.6)
-    ears, hollows = _ears(shape, add)
+            out = rotation(0, side * 25, side * -112)
+            place = (side * (0.72 + 0.3 * shape.cheeks), -0.36, -0.02)
+            add(place, (0.26, 0.30 + 0.62 * shape.cheeks, 0.30), 0.25, out, taper=0.8)
     # The bridge runs from between the eyes to the nose; the muzzle's body lies under it.
     along = (0.0, my - 0.02 - 0.20, tip - front)
     slope = float(np.degrees(np.arctan2(-(along[1]), along[2] + 0.35)))
-    length = 0.5 * float(np.hypot(along[1], along[2])) + 0.30
+    length = 0.5 * float(np.hypot(along[1], along[2])) + 0.12
     muzzle = [
-        add((0, my, 0.5 * (front + tip) - 0.10), (mw, mh, 0.5 * shape.muzzle_length + 0.32), 0.22),
+        add((0, my, 0.5 * (front + tip) - 0.10), (mw, mh, 0.5 * shape.muzzle_length + 0.12), 0.22),
         add(
             (0, 0.5 * (0.24 + my + 0.10), 0.5 * (front + tip) - 0.02),
             (shape.bridge, 0.22, length),
@@ -263,27 +265,30 @@ def build(shape: AnimalShape) -> Solid:
     pads = [
         add(
             (side * 0.62 * shape.lips, my - 0.34 * mh, tip - 0.55 * shape.lips),
-            (0.92 * shape.lips, 0.80 * shape.lips, 0.98 * shape.lips),
-            0.07,
+            (0.92 * shape.lips, 0.84 * shape.lips, 1.02 * shape.lips),
+            0.04,
         )
         for side in (-1, 1)
     ]
-    nose_at = (0.0, my + 0.42 * mh, tip + 0.20 * shape.lips)
+    nose_at = (0.0, my + 0.40 * mh, tip + 0.06)
     for side in (-1, 1):
         add(
-            (side * shape.eye_x, shape.eye_y + 1.12 * shape.eye_radius, 0.74 * sz),
-            (0.30, 0.13 + 0.1 * shape.brow, 0.16 + 0.08 * shape.brow),
-            0.2,
-            rotation(0, side * 20, side * 8),
+            (side * shape.eye_x, shape.eye_y + 1.0 * shape.eye_radius, 0.66 * sz),
+            (0.34, 0.20 + 0.08 * shape.brow, 0.20 + 0.08 * shape.brow),
+            0.22,
+            rotation(0, side * 22, side * 8),
         )
     depth = _eye_depth(shape)
     for side in (-1, 1):  # sockets
         r = 1.22 * shape.eye_radius
-        add((side * shape.eye_x, shape.eye_y, depth + 0.75 * r), (r, 0.8 * r, 0.55 * r), 0.14, cut=True)
+        add((side * shape.eye_x, shape.eye_y, depth + 0.95 * r), (r, 0.8 * r, 0.55 * r), 0.16, cut=True)
+    # Ears come late: what comes later need not ask whether they are joined to it.
+    ears, hollows = _ears(shape, add)
     eyes = [add((side * shape.eye_x, shape.eye_y, depth), (shape.eye_radius,) * 3, 0.015) for side in (-1, 1)]
     nose = add(nose_at, (shape.nose, 0.72 * shape.nose, 0.62 * shape.nose), 0.05, rotation(18, 0, 0), taper=-0.35)
     return Solid(
         parts=parts,
+        body=tuple(body),
         eyes=(eyes[0], eyes[1]),
         nose=nose,
         muzzle=(*muzzle, chin, *pads),
@@ -311,7 +316,7 @@ def _ears(shape: AnimalShape, add: object) -> tuple[list[int], list[int]]:
         if shape.ears == "pricked":
             own = rotation(-8, turn, 0) if lean == 0 else rotation(-8, turn, lean)
             middle = np.array([side * shape.ear_x, shape.ear_y, -0.10]) + own @ (0, 0.42 * h, 0)
-            ears.append(add(tuple(middle), (0.62 * w, 0.66 * h, 0.40 * w), 0.10, own, taper=0.62))
+            ears.append(add(tuple(middle), (0.62 * w, 0.66 * h, 0.40 * w), 0.07, own, taper=0.62))
             inner = middle + own @ (0, 0.02 * h, 0.36 * w)
             hollows.append(add(tuple(inner), (0.44 * w, 0.54 * h, 0.36 * w), 0.05, own, taper=0.62, cut=True))
         elif shape.ears == "round":
@@ -321,11 +326,11 @@ def _ears(shape: AnimalShape, add: object) -> tuple[list[int], list[int]]:
             inner = middle + own @ (0, 0.0, 0.40 * w)
             hollows.append(add(tuple(inner), (0.68 * w, 0.66 * h, 0.34 * w), 0.08, own, cut=True))
         else:
-            own = rotation(6, side * 24, side * (6 + shape.ear_spread_deg))
-            middle = np.array([side * (shape.ear_x + 0.16), shape.ear_y - 0.42 * h, 0.05])
-            ears.append(add(tuple(middle), (0.78 * w, 0.66 * h, 0.15), 0.10, own, taper=-0.25))
-            root = (side * (shape.ear_x - 0.10), shape.ear_y + 0.04, -0.02)
-            ears.append(add(root, (0.26, 0.16, 0.26), 0.20))
+            own = rotation(10, side * 30, side * (4 + 0.5 * shape.ear_spread_deg))
+            middle = np.array([side * (shape.ear_x + 0.20), shape.ear_y - 0.50 * h, -0.02])
+            ears.append(add(tuple(middle), (0.74 * w, 0.72 * h, 0.13), 0.06, own, taper=-0.3))
+            root = (side * (shape.ear_x - 0.06), shape.ear_y + 0.02, -0.10)
+            ears.append(add(root, (0.30, 0.17, 0.30), 0.16, rotation(0, 0, side * -25)))
     return ears, hollows
 
 

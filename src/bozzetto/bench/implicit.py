@@ -11,7 +11,9 @@ smooth maximum) of width k, the polynomial one:
 
     smin(a, b) = min(a, b) - h^2 k / 4,   h = max(0, 1 - |a - b| / k)
 
-so the surface stays exact where no other ellipsoid's field is nearer to 0 than k. Lengths are the solid's own.
+so on the surface an ellipsoid is not felt where its field is above the widths of the joins it takes part in. As
+|q / a| <= |q| / min(a), the field is at least (|q| - 1) min(a): outside of |q| = 1 + 2 k / min(a) it is not asked.
+Lengths are the solid's own.
 """
 
 from __future__ import annotations
@@ -23,10 +25,9 @@ from jaxtyping import Float
 from numba import njit
 
 TAPER_FLOOR = 0.12
-REACH = 2.0  # how many widths k away an ellipsoid is still asked
 
 # Columns of the table that the compiled functions read.
-CENTRE, AXES, SEMI, TAPER, BLEND, CUT, BOUND, INVERSE, COLUMNS = 0, 3, 12, 15, 16, 17, 18, 19, 22
+CENTRE, AXES, SEMI, TAPER, BLEND, CUT, BOUND, INVERSE, LEAST, FELT, COLUMNS = 0, 3, 12, 15, 16, 17, 18, 19, 22, 23, 24
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,16 @@ def pack(parts: list[Ellipsoid]) -> Float[np.ndarray, "p columns"]:
         row[CENTRE:AXES] = part.centre
         row[AXES:SEMI] = (np.eye(3) if part.rotation is None else part.rotation.T).ravel()
         row[SEMI:TAPER] = part.semi
-        row[INVERSE:] = 1 / np.array(part.semi)
+        row[INVERSE:LEAST] = 1 / np.array(part.semi)
         row[TAPER], row[BLEND], row[CUT] = part.taper, part.blend, part.cut
         x, y, z = part.semi
         row[BOUND] = np.hypot(max(x, z) * (1 + abs(part.taper)), y) if part.taper else max(x, y, z)
+        row[LEAST] = min(x, y, z) * max(TAPER_FLOOR, 1 - abs(part.taper))
+    for i, row in enumerate(table):  # a later part may be joined to this one by a wider blend than its own
+        later = table[i:]
+        reach = row[BOUND] + later[:, BOUND] + 2 * later[:, BLEND]
+        meets = np.linalg.norm(later[:, CENTRE:AXES] - row[CENTRE:AXES], axis=1) < reach
+        row[FELT] = 2 * later[meets, BLEND].max()
     return table
 
 
@@ -124,7 +131,7 @@ def _part_fields(table: np.ndarray, points: np.ndarray, floor: float) -> np.ndar
 
 @njit(cache=True)
 def _trace(
-    table: np.ndarray, origin: np.ndarray, directions: np.ndarray, floor: float, reach: float, all_parts: bool
+    table: np.ndarray, origin: np.ndarray, directions: np.ndarray, floor: float, all_parts: bool
 ) -> np.ndarray:
     stride, least, turns, gap = 0.85, 4e-3, 40, 1e-12
     out = np.full(directions.shape[0], np.inf)
@@ -135,7 +142,7 @@ def _trace(
         count = 0
         begin, end = np.inf, 0.0
         for p in range(table.shape[0]):
-            if _crosses(table[p], origin, d, reach, enter, leave, count):
+            if _crosses(table[p], origin, d, enter, leave, count):
                 begin, end = min(begin, enter[count]), max(end, leave[count])
                 chosen[count] = p
                 count += 1
@@ -190,21 +197,20 @@ def _crosses(
     part: np.ndarray,
     origin: np.ndarray,
     d: np.ndarray,
-    reach: float,
     enter: np.ndarray,
     leave: np.ndarray,
     place: int,
 ) -> bool:
-    """Whether a ray crosses the part's ellipsoid grown by its reach, and from where to where."""
+    """Whether a ray crosses the part's ellipsoid grown as far as it is felt, and from where to where."""
     ox, oy, oz = origin[0] - part[0], origin[1] - part[1], origin[2] - part[2]
-    wide, margin = 1.0 + abs(part[15]), reach * part[16] + 1e-6
-    radius = part[18] + margin
+    wide, grown = 1.0 + abs(part[15]), 1.0 + part[23] / part[22] + 1e-6
+    radius = part[18] * grown
     along = ox * d[0] + oy * d[1] + oz * d[2]
     if ox * ox + oy * oy + oz * oz - along * along > radius * radius:
         return False
     square, product, rest = 0.0, 0.0, -1.0
     for axis in range(3):
-        semi = part[12 + axis] * (1.0 if axis == 1 else wide) + margin
+        semi = part[12 + axis] * (1.0 if axis == 1 else wide) * grown
         k = 3 + 3 * axis
         o = (part[k] * ox + part[k + 1] * oy + part[k + 2] * oz) / semi
         v = (part[k] * d[0] + part[k + 1] * d[1] + part[k + 2] * d[2]) / semi
@@ -220,13 +226,13 @@ def _crosses(
 
 
 @njit(cache=True)
-def _normals(table: np.ndarray, points: np.ndarray, floor: float, reach: float) -> np.ndarray:
+def _normals(table: np.ndarray, points: np.ndarray, floor: float) -> np.ndarray:
     h = 1e-5
     chosen = np.empty(table.shape[0], dtype=np.int64)
     out = np.empty_like(points)
     for m in range(points.shape[0]):
         x, y, z = points[m, 0], points[m, 1], points[m, 2]
-        count = _near(table, x, y, z, reach, 1e-3, floor, chosen)
+        count = _near(table, x, y, z, 1e-3, floor, chosen)
         gx = _field(table, chosen, count, x + h, y, z, floor) - _field(table, chosen, count, x - h, y, z, floor)
         gy = _field(table, chosen, count, x, y + h, z, floor) - _field(table, chosen, count, x, y - h, z, floor)
         gz = _field(table, chosen, count, x, y, z + h, floor) - _field(table, chosen, count, x, y, z - h, floor)
@@ -237,15 +243,15 @@ def _normals(table: np.ndarray, points: np.ndarray, floor: float, reach: float) 
 
 @njit(cache=True)
 def _near(
-    table: np.ndarray, x: float, y: float, z: float, reach: float, margin: float, floor: float, chosen: np.ndarray
+    table: np.ndarray, x: float, y: float, z: float, margin: float, floor: float, chosen: np.ndarray
 ) -> int:
-    """Put the parts whose field is within their reach and the margin into `chosen`; returns how many."""
+    """Put the parts whose field is up to which they are felt, and the margin, into `chosen`; returns how many."""
     count = 0
     for p in range(table.shape[0]):
         dx, dy, dz = x - table[p, 0], y - table[p, 1], z - table[p, 2]
-        radius = table[p, 18] + reach * table[p, 16] + margin
+        radius = table[p, 18] * (1.0 + (table[p, 23] + margin) / table[p, 22])
         if dx * dx + dy * dy + dz * dz < radius * radius:
-            if _field_of(table[p], x, y, z, floor) < reach * table[p, 16] + margin:
+            if _field_of(table[p], x, y, z, floor) < table[p, 23] + margin:
                 chosen[count] = p
                 count += 1
     return count
@@ -260,7 +266,7 @@ def _openness(table: np.ndarray, points: np.ndarray, outward: np.ndarray, reache
         free = 0.0
         for r in reaches:
             a, b, c = x + r * outward[m, 0], y + r * outward[m, 1], z + r * outward[m, 2]
-            count = _near(table, a, b, c, 1.0, r, floor, chosen)
+            count = _near(table, a, b, c, r, floor, chosen)
             free += min(1.0, max(0.0, _field(table, chosen, count, a, b, c, floor) / r))
         out[m] = free / len(reaches)
     return out
@@ -282,12 +288,12 @@ def trace(
         directions: unit vectors.
         all_parts: ask every ellipsoid on every ray: the plain form, to test the other against.
     """
-    return np.asarray(_trace(table, origin, directions, TAPER_FLOOR, REACH, all_parts))
+    return np.asarray(_trace(table, origin, directions, TAPER_FLOOR, all_parts))
 
 
 def normals(table: Float[np.ndarray, "p columns"], points: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, "m 3"]:
     """Unit outward normals of the solid at points of its surface: central differences of the field, 1e-5 wide."""
-    return np.asarray(_normals(table, points, TAPER_FLOOR, REACH))
+    return np.asarray(_normals(table, points, TAPER_FLOOR))
 
 
 def field(table: Float[np.ndarray, "p columns"], points: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, " m"]:
