@@ -6,8 +6,9 @@ import numpy as np
 from jaxtyping import Float
 from numba import njit
 
+from bozzetto.bench.animals_kinds import AnimalShape
 from bozzetto.bench.animals_sample import AnimalSample, Coat
-from bozzetto.bench.animals_shape import AnimalShape, Solid
+from bozzetto.bench.animals_shape import Solid
 from bozzetto.bench.heads_map import step
 from bozzetto.bench.heads_texture import SIDE, Textures, look_up
 from bozzetto.bench.implicit import openness, part_fields
@@ -183,7 +184,8 @@ def _eye(
     ball = np.broadcast_to(np.array([0.56, 0.52, 0.48], dtype=np.float32), (len(rows), 3)).copy()
     iris = coat.iris * (0.72 + 0.5 * step(0.2, 0.7, radius / coat.iris_share))[:, None]
     ball = _mix(ball, iris, step(coat.iris_share + 0.05, coat.iris_share - 0.05, radius))
-    ball = _mix(ball, 0.25 * coat.iris, 0.8 * step(0.82, 1.0, radius / coat.iris_share) * (radius < coat.iris_share + 0.05))
+    rim = step(0.82, 1.0, radius / coat.iris_share) * (radius < coat.iris_share + 0.05)
+    ball = _mix(ball, 0.25 * coat.iris, 0.8 * rim)
     pupil = np.hypot(look_x / coat.pupil[0], look_y / coat.pupil[1]) / coat.iris_share
     ball = _mix(ball, np.array([0.010, 0.010, 0.011]), step(1.12, 0.90, pupil))
     ball *= (1 - 0.45 * step(0.30, 0.0, lid - up))[:, None]  # the upper lid's shadow

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bozzetto.bench.animals_shape import KINDS, SHARES, AnimalShape, sample_shape
+from bozzetto.bench.animals_kinds import KINDS, SHARES, AnimalShape, sample_shape
 from bozzetto.bench.draws import sample_background, sample_light, sample_pose_rad
 from bozzetto.bench.heads_looks import linear
 
@@ -125,7 +125,9 @@ def sample_coat(rng: np.random.Generator, kind: str) -> Coat:
 
     colours = _FUR[kind]
     pick = int(rng.choice(len(colours), p=[share for _, share in colours]))
-    display = np.clip(np.array(colours[pick][0]) * (1 + 0.06 * rng.standard_normal()) + 0.015 * rng.standard_normal(3), 0.06, 0.94)
+    display = np.clip(
+        np.array(colours[pick][0]) * (1 + 0.06 * rng.standard_normal()) + 0.015 * rng.standard_normal(3), 0.06, 0.94
+    )
     brightness = float(display.mean())
     pale, black = brightness > 0.8, brightness < 0.22
     light = np.clip(0.35 * display + 0.65 * WHITE * u(0.94, 1.04), 0.05, 0.96)
@@ -158,7 +160,13 @@ def sample_coat(rng: np.random.Generator, kind: str) -> Coat:
             dark = BLACK * u(0.9, 1.5)
     elif kind == "tiger":
         values |= {"tabby": 0.0, "tiger": float(u(0.85, 1.0)), "lower": 0.95, "cheeks": float(u(0.6, 0.9))}
-        values |= {"blaze": 0.0, "points": 0.0, "patches": 0.0, "ears": float(u(0.6, 0.95)), "spots": float(u(0.8, 1.0))}
+        values |= {
+            "blaze": 0.0,
+            "points": 0.0,
+            "patches": 0.0,
+            "ears": float(u(0.6, 0.95)),
+            "spots": float(u(0.8, 1.0)),
+        }
         dark = BLACK * u(1.0, 1.6)
     if black:
         values |= {"tabby": 0.0, "points": 0.0}

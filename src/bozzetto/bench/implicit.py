@@ -1,8 +1,8 @@
 """Surfaces made of blended ellipsoids, and the first point of each that a ray meets; in numba.
 
 A solid is a list of ellipsoids that are added to or cut out of what stands before them in the list. An ellipsoid may
-taper along its y axis: at height y its x and z semi-axes are scaled by 1 - taper * y / a_y, not below TAPER_FLOOR. With q
-the point in the ellipsoid's own axes over its (tapered) semi-axes, the ellipsoid is |q| = 1 and its field is
+taper along its y axis: at height y its x and z semi-axes are scaled by 1 - taper * y / a_y, not below TAPER_FLOOR. With
+q the point in the ellipsoid's own axes over its (tapered) semi-axes, the ellipsoid is |q| = 1 and its field is
 
     g(p) = |q| (|q| - 1) / |q / a|
 
@@ -93,9 +93,7 @@ def _field_of(part: np.ndarray, x: float, y: float, z: float, floor: float) -> f
 
 
 @njit(cache=True)
-def _field(
-    table: np.ndarray, chosen: np.ndarray, count: int, x: float, y: float, z: float, floor: float
-) -> float:
+def _field(table: np.ndarray, chosen: np.ndarray, count: int, x: float, y: float, z: float, floor: float) -> float:
     found = 1e9
     for i in range(count):
         part = table[chosen[i]]
@@ -130,9 +128,7 @@ def _part_fields(table: np.ndarray, points: np.ndarray, floor: float) -> np.ndar
 
 
 @njit(cache=True)
-def _trace(
-    table: np.ndarray, origin: np.ndarray, directions: np.ndarray, floor: float, all_parts: bool
-) -> np.ndarray:
+def _trace(table: np.ndarray, origin: np.ndarray, directions: np.ndarray, floor: float, all_parts: bool) -> np.ndarray:
     stride, least, turns, gap = 0.85, 4e-3, 40, 1e-12
     out = np.full(directions.shape[0], np.inf)
     inside, chosen = np.empty(table.shape[0], dtype=np.int64), np.empty(table.shape[0], dtype=np.int64)
@@ -164,7 +160,9 @@ def _trace(
                 last, before = t, least
                 t += ahead
                 continue
-            value = _field(table, inside, asked, origin[0] + t * d[0], origin[1] + t * d[1], origin[2] + t * d[2], floor)
+            value = _field(
+                table, inside, asked, origin[0] + t * d[0], origin[1] + t * d[1], origin[2] + t * d[2], floor
+            )
             if value <= 0.0:
                 # Illinois method: false position, but an end that stays twice counts half.
                 kept = 0
@@ -242,23 +240,23 @@ def _normals(table: np.ndarray, points: np.ndarray, floor: float) -> np.ndarray:
 
 
 @njit(cache=True)
-def _near(
-    table: np.ndarray, x: float, y: float, z: float, margin: float, floor: float, chosen: np.ndarray
-) -> int:
+def _near(table: np.ndarray, x: float, y: float, z: float, margin: float, floor: float, chosen: np.ndarray) -> int:
     """Put the parts whose field is up to which they are felt, and the margin, into `chosen`; returns how many."""
     count = 0
     for p in range(table.shape[0]):
         dx, dy, dz = x - table[p, 0], y - table[p, 1], z - table[p, 2]
         radius = table[p, 18] * (1.0 + (table[p, 23] + margin) / table[p, 22])
-        if dx * dx + dy * dy + dz * dz < radius * radius:
-            if _field_of(table[p], x, y, z, floor) < table[p, 23] + margin:
-                chosen[count] = p
-                count += 1
+        close = dx * dx + dy * dy + dz * dz < radius * radius
+        if close and _field_of(table[p], x, y, z, floor) < table[p, 23] + margin:
+            chosen[count] = p
+            count += 1
     return count
 
 
 @njit(cache=True)
-def _openness(table: np.ndarray, points: np.ndarray, outward: np.ndarray, reaches: np.ndarray, floor: float) -> np.ndarray:
+def _openness(
+    table: np.ndarray, points: np.ndarray, outward: np.ndarray, reaches: np.ndarray, floor: float
+) -> np.ndarray:
     chosen = np.empty(table.shape[0], dtype=np.int64)
     out = np.empty(points.shape[0])
     for m in range(points.shape[0]):

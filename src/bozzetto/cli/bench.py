@@ -1,4 +1,4 @@
-"""`bozzetto bench make-heads | steps | heads`."""
+"""`bozzetto bench make-heads | make-animals | steps | gan | heads`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bozzetto.bench.animals import AnimalsConfig
 from bozzetto.bench.gallery import write_gallery
 from bozzetto.bench.gan_speed import GanSpeedConfig, time_gan
 from bozzetto.bench.heads import HeadsConfig
-from bozzetto.bench.make_set import make_set
+from bozzetto.bench.make_set import SetConfig, make_set
 from bozzetto.bench.plot import write_plot
 from bozzetto.bench.rows import PERFECT, find_rows, find_seeds
 from bozzetto.bench.run_heads import run_heads
@@ -37,8 +38,16 @@ WIDTH = 110  # characters of a table that goes to a file or a pipe
 
 
 def bench_make_heads(argv: Sequence[str]) -> int:
-    """Render heads with true depth; what is there already is not rendered again."""
-    config = parse(HeadsConfig, argv, "bench make-heads", "Render heads with true depth.")
+    """Render heads of people with true depth; what is there already is not rendered again."""
+    return _make(parse(HeadsConfig, argv, "bench make-heads", "Render heads of people with true depth."))
+
+
+def bench_make_animals(argv: Sequence[str]) -> int:
+    """Render heads of animals with true depth; what is there already is not rendered again."""
+    return _make(parse(AnimalsConfig, argv, "bench make-animals", "Render heads of animals with true depth."))
+
+
+def _make(config: SetConfig) -> int:
     total = config.train + config.val + config.test
     done = 0
 
@@ -183,6 +192,7 @@ def heads_table(rows: Sequence[dict[str, Any]]) -> Table:
 
 COMMANDS = {
     "bench make-heads": bench_make_heads,
+    "bench make-animals": bench_make_animals,
     "bench steps": bench_steps,
     "bench gan": bench_gan,
     "bench heads": bench_heads,
