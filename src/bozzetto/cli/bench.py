@@ -19,7 +19,7 @@ from bozzetto.bench.heads import HeadsConfig
 from bozzetto.bench.make_set import SetConfig, make_set
 from bozzetto.bench.plot import write_plot
 from bozzetto.bench.rows import PERFECT, find_rows, find_seeds
-from bozzetto.bench.run_heads import run_heads
+from bozzetto.bench.run_heads import run_heads, with_set
 from bozzetto.bench.steps import StepsConfig, time_steps
 from bozzetto.bench.summary import SCORES
 from bozzetto.bench.table import cell, markdown, number
@@ -119,6 +119,7 @@ def bench_heads(argv: Sequence[str]) -> int:
     """Score heads, print the table, and write JSON, Markdown, plot and galleries."""
     what = "Score reconstructions of rendered heads."
     args, config, inversion = parse_with_settings(Heads, argv, "bench heads", what)
+    args = with_set(args)
     rows, seeds = find_rows(args.rows), find_seeds(args.seeds)
     names = {row.name for row in rows}
     if "fit" not in names and (config != find_preset(args.preset) or args.prior is not None):
@@ -137,7 +138,7 @@ def bench_heads(argv: Sequence[str]) -> int:
         args,
         [(row, bench.maker(row)) for row in rows],
         seeds,
-        bench.heads,
+        bench.chosen,
         novel_distance(bench.size),
         args.overwrite,
         bench.progress,
@@ -151,7 +152,7 @@ def bench_heads(argv: Sequence[str]) -> int:
     for name, units in done.items():
         if name != PERFECT:
             path = folder / "gallery" / f"{name.replace(':', '-')}.png"
-            pictures.append(write_gallery(name, units, bench.heads, args.start, folder, path))
+            pictures.append(write_gallery(name, units, bench.chosen.heads, bench.chosen.numbers, folder, path))
     write_text(args.json.with_suffix(".md"), markdown(found))
     for path in (*pictures, args.json.with_suffix(".md"), args.json):
         sys.stdout.write(f"{path}\n")
