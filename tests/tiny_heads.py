@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from bozzetto.bench.datasets import encode_depth, encode_normal, to_bytes
-from bozzetto.bench.heads_render import GAMMA
 from bozzetto.bench.npz import write_npz
 from bozzetto.bench.scenes import sphere
+from bozzetto.bench.stage import GAMMA
 from bozzetto.geometry.pose import rotation_matrix
 from bozzetto.geometry.shade import light_direction
 from bozzetto.types import Camera

@@ -22,7 +22,8 @@ from bozzetto.bench.datasets import (
     packed_average_depth,
     read_arrays,
 )
-from bozzetto.bench.heads import HeadsConfig, make_heads
+from bozzetto.bench.heads import HeadsConfig
+from bozzetto.bench.make_set import make_set
 from bozzetto.bench.npz import write_npz
 from bozzetto.errors import InputError, OutputError
 from bozzetto.geometry.heightfield import normals
@@ -118,7 +119,7 @@ def test_the_packed_average_covers_the_face_and_lies_in_range() -> None:
 
 
 def test_average_depth_is_the_mean_of_the_known_depths(toy_model: Path, tmp_path: Path) -> None:
-    make_heads(HeadsConfig(toy_model, tmp_path, size=16, train=3, test=0))
+    make_set(HeadsConfig(tmp_path, model=toy_model, size=16, train=3, test=0))
     depths = torch.cat([load_head(tmp_path / "train", i).depth for i in range(3)])
     expected = torch.nan_to_num(depths.nanmean(0, keepdim=True), nan=1.1)
     torch.testing.assert_close(average_depth(tmp_path / "train"), expected)

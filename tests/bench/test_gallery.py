@@ -58,9 +58,9 @@ def test_the_page_is_written_from_the_pieces_of_the_first_seed(tmp_path: Path) -
                 unit_path(tmp_path, "quick", head, seed), one, {}, perfect_shape(heads.take(head - 1)), Camera(SIZE)
             )
             units.append(one)
-    path = write_gallery("quick", units, heads, 1, tmp_path, tmp_path / "gallery" / "quick.png")
+    path = write_gallery("quick", units, heads, (1, 2, 3), tmp_path, tmp_path / "gallery" / "quick.png")
     with Image.open(path) as page:
         assert page.width > 7 * 168
         assert page.height > 3 * 168
-    again = write_gallery("quick", units[:3], heads, 1, tmp_path, tmp_path / "again.png")
+    again = write_gallery("quick", units[:3], heads, (1, 2, 3), tmp_path, tmp_path / "again.png")
     assert again.read_bytes() == path.read_bytes()

@@ -8,17 +8,20 @@ import pytest
 import torch
 
 from bozzetto.bench.datasets import iterate_heads, load_head, load_packed_heads, pack_heads
-from bozzetto.bench.heads import HeadsConfig, make_heads
+from bozzetto.bench.draws import head_generator
+from bozzetto.bench.heads import HeadsConfig
 from bozzetto.bench.heads_model import load_head_model
-from bozzetto.bench.heads_render import HeadRenderer, light_direction, rotation_from_rpy
-from bozzetto.bench.heads_sample import head_generator, sample_head
+from bozzetto.bench.heads_render import HeadRenderer
+from bozzetto.bench.heads_sample import sample_head
+from bozzetto.bench.make_set import make_set
+from bozzetto.bench.stage import light_direction, rotation_from_rpy
 from bozzetto.errors import InputError
 from bozzetto.geometry.pose import rotation_matrix
 from bozzetto.geometry.shade import light_direction as geometry_light_direction
 
 
 def config(model: Path, out: Path, **changes: object) -> HeadsConfig:
-    return replace(HeadsConfig(model, out, size=24, test=3), **changes)  # type: ignore[arg-type]
+    return replace(HeadsConfig(out, model=model, size=24, test=3), **changes)  # type: ignore[arg-type]
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
@@ -26,9 +29,9 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_head_depends_on_seed_split_and_index_alone(toy_model: Path, tmp_path: Path) -> None:
-    make_heads(config(toy_model, tmp_path / "a"))
-    make_heads(config(toy_model, tmp_path / "b", train=1, test=2))
-    make_heads(config(toy_model, tmp_path / "c", seed=1, test=1))
+    make_set(config(toy_model, tmp_path / "a"))
+    make_set(config(toy_model, tmp_path / "b", train=1, test=2))
+    make_set(config(toy_model, tmp_path / "c", seed=1, test=1))
     a, b, c = (load_head(tmp_path / d / "test", 0) for d in "abc")
     assert torch.equal(a.image, b.image)
     assert not torch.equal(a.image, c.image)
@@ -36,11 +39,11 @@ def test_a_head_depends_on_seed_split_and_index_alone(toy_model: Path, tmp_path:
 
 
 def test_resuming_makes_what_is_missing_and_ends_where_one_run_ends(toy_model: Path, tmp_path: Path) -> None:
-    assert make_heads(config(toy_model, tmp_path / "whole", relit=1)) == 3
-    assert make_heads(config(toy_model, tmp_path / "parts", relit=1, test=1)) == 1
-    assert make_heads(config(toy_model, tmp_path / "parts", relit=1)) == 2
+    assert make_set(config(toy_model, tmp_path / "whole", relit=1)) == 3
+    assert make_set(config(toy_model, tmp_path / "parts", relit=1, test=1)) == 1
+    assert make_set(config(toy_model, tmp_path / "parts", relit=1)) == 2
     (tmp_path / "parts" / "test" / "000001.png").unlink()
-    assert make_heads(config(toy_model, tmp_path / "parts", relit=1)) == 1
+    assert make_set(config(toy_model, tmp_path / "parts", relit=1)) == 1
     whole, parts = tmp_path / "whole" / "test", tmp_path / "parts" / "test"
     assert bytes_of(whole).keys() == bytes_of(parts).keys()
     for x, y in zip(iterate_heads(whole), iterate_heads(parts), strict=True):
@@ -50,9 +53,9 @@ def test_resuming_makes_what_is_missing_and_ends_where_one_run_ends(toy_model: P
 
 
 def test_several_processes_make_the_same_files(toy_model: Path, tmp_path: Path) -> None:
-    make_heads(config(toy_model, tmp_path / "one", images_only=True))
+    make_set(config(toy_model, tmp_path / "one", images_only=True))
     told: list[tuple[str, int]] = []
-    make_heads(config(toy_model, tmp_path / "two", images_only=True, workers=2), lambda *head: told.append(head))
+    make_set(config(toy_model, tmp_path / "two", images_only=True, workers=2), lambda *head: told.append(head))
     assert told == [("test", 0), ("test", 1), ("test", 2)]
     assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "two")
 
@@ -65,9 +68,9 @@ def test_conventions_are_those_of_the_geometry() -> None:
 
 
 def test_other_settings_in_the_same_folder_are_refused(toy_model: Path, tmp_path: Path) -> None:
-    make_heads(config(toy_model, tmp_path, test=1))
+    make_set(config(toy_model, tmp_path, test=1))
     with pytest.raises(InputError, match=r"other settings \(size\)"):
-        make_heads(config(toy_model, tmp_path, size=32))
+        make_set(config(toy_model, tmp_path, size=32))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a zip", b"PK\x03\x04cut"])
@@ -76,17 +79,17 @@ def test_a_bad_model_file_is_refused_in_one_sentence(content: bytes | None, tmp_
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match="cannot be read"):
-        make_heads(config(path, tmp_path / "out"))
+        make_set(config(path, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
 def test_an_even_supersample_is_refused(toy_model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="odd"):
-        make_heads(config(toy_model, tmp_path, supersample=2))
+        make_set(config(toy_model, tmp_path, supersample=2))
 
 
 def test_packing_keeps_every_number(toy_model: Path, tmp_path: Path) -> None:
-    make_heads(config(toy_model, tmp_path, turned_yaws_deg=(-20.0, 20.0), relit=1))
+    make_set(config(toy_model, tmp_path, turned_yaws_deg=(-20.0, 20.0), relit=1))
     pack_heads(tmp_path / "test", tmp_path / "packed.npz")
     packed = load_packed_heads(tmp_path / "packed.npz")
     assert len(packed) == 3

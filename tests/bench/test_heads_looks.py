@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bozzetto.bench.draws import head_generator, sample_background
 from bozzetto.bench.heads_hair import over_hair_line_cm, surface_coordinates_cm
-from bozzetto.bench.heads_looks import DISPLAY_GAMMA, HairStyle, sample_background, sample_hair_style, sample_skin
+from bozzetto.bench.heads_looks import DISPLAY_GAMMA, HairStyle, sample_hair_style, sample_skin
 from bozzetto.bench.heads_model import load_head_model
-from bozzetto.bench.heads_render import GAMMA, HeadRenderer
-from bozzetto.bench.heads_sample import head_generator, sample_head
+from bozzetto.bench.heads_render import HeadRenderer
+from bozzetto.bench.heads_sample import sample_head
 from bozzetto.bench.heads_texture import SIDE, look_up, make_textures
+from bozzetto.bench.stage import GAMMA
 
 
 @pytest.fixture(scope="module")

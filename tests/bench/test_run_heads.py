@@ -12,13 +12,14 @@ import torch
 
 from bozzetto.bench.datasets import HeadTruth
 from bozzetto.bench.makers import Fixed, Made, Perfect, PriorAlone
+from bozzetto.bench.npz import write_npz
 from bozzetto.bench.rows import ROWS
-from bozzetto.bench.run_heads import HeadsRun, load_average, load_test_heads, run_heads
+from bozzetto.bench.run_heads import HeadsRun, load_average, load_test_heads, run_heads, with_set
 from bozzetto.bench.score import flat_shape
 from bozzetto.bench.units import Unit
 from bozzetto.errors import InputError, OutputError
 from bozzetto.keep import Progress
-from tiny_heads import write_heads, write_training
+from tiny_heads import head_arrays, write_heads, write_training
 
 SIZE = 16
 
@@ -48,8 +49,8 @@ def config(tmp_path: Path) -> HeadsRun:
 def go(config: HeadsRun, maker: Counting, overwrite: bool = False) -> tuple[dict[str, Any], list[Unit]]:
     heard: list[Unit] = []
     rows = [(ROWS["perfect"], Perfect()), (ROWS["quick"], maker)]
-    heads = load_test_heads(config, SIZE)
-    return run_heads(config, rows, [0, 1], heads, None, overwrite, on_unit=heard.append), heard
+    chosen = load_test_heads(config, SIZE)
+    return run_heads(config, rows, [0, 1], chosen, None, overwrite, on_unit=heard.append), heard
 
 
 def test_the_json_holds_what_was_promised(config: HeadsRun) -> None:
@@ -118,6 +119,64 @@ def test_there_must_be_as_many_heads(config: HeadsRun, start: int, n: int) -> No
         load_test_heads(replace(config, start=start, n=n), SIZE)
 
 
+def test_side_faces_alone_keep_their_numbers_and_share_their_pieces(config: HeadsRun) -> None:
+    """Of the four heads every second one is turned by 40 degrees."""
+    whole = Counting()
+    go(replace(config, n=4), whole)
+    sides = replace(config, n=2, yaw_over=25.0)
+    chosen = load_test_heads(sides, SIZE)
+    assert chosen.numbers == (1, 3)
+    assert torch.equal(chosen.heads.view, load_test_heads(replace(config, n=4), SIZE).heads.view[[1, 3]])
+    again = Counting()
+    found, heard = go(sides, again)
+    assert again.made == 0
+    assert {unit.head for unit in heard} == {1, 3}
+    row = found["rows"][1]
+    assert (row["n"], row["yaw25_n"]) == (2, 2)
+    for name in ("side", "mad"):
+        assert row[f"yaw25_{name}_mean"] == pytest.approx(row[f"{name}_mean"])
+        assert row[f"yaw25_{name}_sd"] == pytest.approx(row[f"{name}_sd"])
+    assert (found["test_heads"]["heads"], found["test_heads"]["yaw_over_deg"]) == ([1, 3], 25)
+    assert load_test_heads(replace(sides, start=1, n=1), SIZE).numbers == (3,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"yaw_over": 25.0}, "There are 2 test heads of 16 px that are turned by more than 25 degrees"),
+        ({"yaw_over": -1.0}, "--yaw-over is an angle"),
+        ({"yaw_over": 90.0}, "--yaw-over is an angle"),
+        ({"yaw_over": float("nan")}, "--yaw-over is an angle"),
+    ],
+)
+def test_a_turn_that_leaves_too_few_heads_or_is_none_is_refused(
+    config: HeadsRun, changes: dict[str, float], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        load_test_heads(replace(config, **changes), SIZE)  # type: ignore[arg-type]
+
+
+def test_a_set_is_its_test_heads_and_its_training_heads(config: HeadsRun, tmp_path: Path) -> None:
+    made = write_training(tmp_path / "made")
+    (made / "test").mkdir()
+    for i in (0, 1):
+        write_npz(made / "test" / f"{i:06d}.npz", head_arrays(SIZE, i, 40.0 * i))
+    asked = with_set(replace(config, n=2, set=made, test_heads=None))
+    chosen = load_test_heads(asked, SIZE)
+    assert (chosen.numbers, chosen.source) == ((0, 1), "made/test")
+    packed = load_test_heads(replace(config, n=2), SIZE).heads  # the same two
+    for name in ("image", "normal", "view", "turned_image", "relit_light"):
+        assert torch.equal(getattr(chosen.heads, name), getattr(packed, name)), name
+    assert torch.equal(load_average(asked, SIZE, 9), load_average(replace(config, train_heads=made), SIZE, 9))
+    with pytest.raises(InputError, match="leave --test-heads out"):
+        with_set(replace(config, set=made))
+    with pytest.raises(InputError, match="has no split test"):
+        with_set(replace(config, set=tmp_path / "nowhere", test_heads=None))
+    write_npz(made / "test" / "000002.npz", head_arrays(32, 2, 0.0))
+    with pytest.raises(InputError, match=r"000002.npz differs"):
+        load_test_heads(asked, SIZE)
+
+
 def test_heads_of_another_size_are_refused(config: HeadsRun) -> None:
     with pytest.raises(InputError, match="16 px, and 64 px are needed"):
         load_test_heads(config, 64)
@@ -137,7 +196,7 @@ def test_the_average_is_that_of_the_training_heads_or_of_the_packed_file(config:
 
 
 def test_makers_of_what_is_not_fitted(config: HeadsRun, tmp_path: Path) -> None:
-    heads = load_test_heads(config, SIZE).take(0)
+    heads = load_test_heads(config, SIZE).heads.take(0)
     from bozzetto.keep import Quiet
 
     fixed = Fixed(torch.full((1, SIZE, SIZE), 0.97))
@@ -148,5 +207,5 @@ def test_makers_of_what_is_not_fitted(config: HeadsRun, tmp_path: Path) -> None:
     assert made.facts["mask_iou"] == 1
     assert made.shape.depth_posed[0, 8, 8] < made.shape.depth_posed[0, 0, 0]
     assert prior.settings(heads, None) != PriorAlone("box", "truth", "heads").settings(heads, None)
-    other = load_test_heads(config, SIZE).take(1)
+    other = load_test_heads(config, SIZE).heads.take(1)
     assert prior.settings(heads, None) != prior.settings(other, None)  # another mask

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bozzetto.bench.datasets import decode_depth, decode_normal, load_packed_heads, pack_heads, read_arrays
-from bozzetto.bench.heads import HeadsConfig, make_heads
+from bozzetto.bench.heads import HeadsConfig
+from bozzetto.bench.make_set import make_set
 from bozzetto.bench.squeeze import OFF, Squeeze, expand, squeeze
 
 ASSETS = Path(str(files("bozzetto") / "assets"))
@@ -17,7 +18,7 @@ ASSETS = Path(str(files("bozzetto") / "assets"))
 @pytest.fixture(scope="module")
 def arrays(toy_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     folder = tmp_path_factory.mktemp("heads")
-    make_heads(HeadsConfig(toy_model, folder, size=24, test=2, turned_yaws_deg=(-20.0, 0.0, 20.0), relit=1))
+    make_set(HeadsConfig(folder, model=toy_model, size=24, test=2, turned_yaws_deg=(-20.0, 0.0, 20.0), relit=1))
     pack_heads(folder / "test", folder / "packed.npz")
     return read_arrays(folder / "packed.npz")
 

@@ -8,7 +8,7 @@ import pytest
 from bozzetto.bench.plot import draw_plot, nice_step, seed_means
 from bozzetto.bench.rows import ROWS
 from bozzetto.bench.summary import SCORES, mean_of, sd_of, summarise_row, wins
-from bozzetto.bench.table import cell, depth_table, markdown, more_table
+from bozzetto.bench.table import cell, depth_table, markdown, more_table, told_heads
 from bozzetto.bench.units import Unit
 
 
@@ -79,7 +79,7 @@ def content() -> dict[str, object]:
         summarise_row(ROWS["constant"], [unit(h, None, 3, 30) for h in (0, 1)], 64),
         summarise_row(ROWS["quick"], TWO_BY_TWO, 64),
     ]
-    about = {"file": "heads.npz", "start": 0, "n": 2, "mask": "auto"}
+    about = {"file": "heads.npz", "heads": [0, 1], "yaw_over_deg": 0.0, "mask": "auto"}
     return {"rows": rows, "test_heads": about, "machine": {"cpu": "x"}, "versions": {"torch": "2"}}
 
 
@@ -99,6 +99,18 @@ def test_tables_have_a_cell_for_every_column(build: Callable[..., tuple[list[str
     heads, lines = build(rows)
     assert len(lines) == 3
     assert {len(line) for line in lines} == {len(heads)}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "over", "told"),
+    [
+        ([0, 1, 2], 0.0, "Heads 0 to 2"),
+        ([4], 0.0, "Heads 4"),
+        ([1, 5, 9], 25.0, "Heads 1, 5, 9 (those turned by more than 25 degrees)"),
+    ],
+)
+def test_the_page_names_the_heads(numbers: list[int], over: float, told: str) -> None:
+    assert told_heads({"heads": numbers, "yaw_over_deg": over}) == told
 
 
 def test_the_page_says_that_the_published_data_differ_and_who_beats_whom() -> None:

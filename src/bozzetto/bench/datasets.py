@@ -18,7 +18,7 @@ may be squeezed (`bozzetto.bench.squeeze`); it is expanded to this layout when r
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -27,9 +27,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from bozzetto.bench.heads_render import GAMMA, HeadView
 from bozzetto.bench.npz import read_npz, write_npz
 from bozzetto.bench.squeeze import Squeeze, expand, squeeze
+from bozzetto.bench.stage import GAMMA, HeadView
 from bozzetto.errors import InputError
 from bozzetto.geometry.pose import rotation_matrix
 from bozzetto.geometry.shade import diffuse, light_direction, shading
@@ -65,6 +65,10 @@ class HeadTruth:
         """Some of the heads; an integer keeps the batch dimension, of size 1."""
         part = slice(index, index + 1 or None) if isinstance(index, int) else index
         return HeadTruth(*(getattr(self, f.name)[part] for f in fields(self)))
+
+    def pick(self, numbers: Sequence[int]) -> HeadTruth:
+        """The heads of these numbers, in this order."""
+        return HeadTruth(*(getattr(self, f.name)[list(numbers)] for f in fields(self)))
 
 
 def encode_head(view: HeadView, canonical: HeadView) -> dict[str, np.ndarray]:
@@ -120,9 +124,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         InputError: no such file, or not one of ours.
     """
-    arrays = expand(read_npz(path, "make it again with `bozzetto bench make-heads`"))
+    arrays = expand(read_npz(path, "make it again with `bozzetto bench make-heads` or make-animals"))
     if not {"image", "depth", "canonical_depth", "normal", "albedo", "view", "light"} <= arrays.keys():
-        raise InputError(f"{path} is not a head file; make one with `bozzetto bench make-heads`.")
+        raise InputError(f"{path} is not a head file; make one with `bozzetto bench make-heads` or make-animals.")
     return arrays
 
 
@@ -134,7 +138,7 @@ def head_files(folder: Path) -> list[Path]:
     """
     files = sorted(folder.glob("[0-9]*.npz"))
     if not files:
-        raise InputError(f"{folder} holds no heads; make some with `bozzetto bench make-heads`.")
+        raise InputError(f"{folder} holds no heads; make some with `bozzetto bench make-heads` or make-animals.")
     return files
 
 
@@ -184,6 +188,19 @@ def load_packed_heads(packed: Path, novel: bool = True) -> HeadTruth:
     if not novel:
         arrays = {name: array for name, array in arrays.items() if not name.startswith(("turned_", "relit_"))}
     return decode_heads(arrays)
+
+
+def load_folder_heads(folder: Path) -> HeadTruth:
+    """All heads of a split's folder, batch size N.
+
+    Raises:
+        InputError: there are none, or one of them differs in size or in what it holds.
+    """
+    heads = [read_arrays(file) for file in head_files(folder)]
+    for file, head in zip(head_files(folder), heads, strict=True):
+        if {name: a.shape for name, a in head.items()} != {name: a.shape for name, a in heads[0].items()}:
+            raise InputError(f"{file} differs from the other heads of its folder; make them all with one command.")
+    return decode_heads({name: np.stack([head[name] for head in heads]) for name in heads[0]})
 
 
 def average_depth(folder: Path, count: int | None = None) -> Float[Tensor, "1 1 h w"]:

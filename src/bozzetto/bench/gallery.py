@@ -61,18 +61,19 @@ def error_rgb(share: Float[Tensor, "1 s s"], mask: Float[Tensor, "1 s s"]) -> Fl
 
 
 def draw_gallery(
-    row: str, chosen: Sequence[tuple[str, Unit]], heads: HeadTruth, start: int, folder: Path
+    row: str, chosen: Sequence[tuple[str, Unit]], heads: HeadTruth, numbers: Sequence[int], folder: Path
 ) -> Image.Image:
     """One page: a line a head.
 
     Args:
-        heads: those of the run, the first being number `start`.
+        heads: those of the run.
+        numbers: theirs, as the pieces have them.
         folder: that of the bench's pieces.
     """
     lines = []
     for name, unit in chosen:
         pictures = read_pictures(unit_path(folder, row, unit.head, unit.seed))
-        lines.append((name, unit, tiles_of(heads.take(unit.head - start), *pictures)))
+        lines.append((name, unit, tiles_of(heads.take(list(numbers).index(unit.head)), *pictures)))
     count = len(lines[0][2])
     line_height = _TITLE + _SIDE + _LABEL + _GAP
     size = 2 * _MARGIN + count * _SIDE + (count - 1) * _GAP, 2 * _MARGIN + 28 + len(lines) * line_height
@@ -101,7 +102,9 @@ def told(name: str, unit: Unit) -> str:
     return f"{name}: head {unit.head}{seed}, yaw {unit.yaw_deg:+.0f}°   {'   '.join(values)}"
 
 
-def write_gallery(row: str, units: Sequence[Unit], heads: HeadTruth, start: int, folder: Path, path: Path) -> Path:
+def write_gallery(
+    row: str, units: Sequence[Unit], heads: HeadTruth, numbers: Sequence[int], folder: Path, path: Path
+) -> Path:
     """Choose among a row's pieces of the first seed, draw and write; returns `path`. Raises OutputError."""
     first = [unit for unit in units if unit.seed == units[0].seed]
-    return write_png(draw_gallery(row, choose(first), heads, start, folder), path)
+    return write_png(draw_gallery(row, choose(first), heads, numbers, folder), path)

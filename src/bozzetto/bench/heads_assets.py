@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from bozzetto.bench.datasets import average_depth, encode_head, pack_heads, to_bytes
-from bozzetto.bench.heads import HeadsConfig, make_heads, write_png
+from bozzetto.bench.draws import head_generator
+from bozzetto.bench.heads import HeadsConfig
 from bozzetto.bench.heads_model import load_head_model
 from bozzetto.bench.heads_render import HeadRenderer
-from bozzetto.bench.heads_sample import head_generator, sample_head
+from bozzetto.bench.heads_sample import sample_head
+from bozzetto.bench.make_set import make_set, write_png
 from bozzetto.bench.npz import write_npz
 from bozzetto.bench.squeeze import Squeeze
 
@@ -36,11 +38,11 @@ def make_head_assets(model: Path, work: Path, assets: Path) -> None:
         InputError: the model cannot be read, or `work` holds other heads.
         OutputError: a file cannot be written.
     """
-    small = HeadsConfig(model, work / "64", size=64, test=HEADS, turned_yaws_deg=TURNED_YAWS_DEG, relit=5)
+    small = HeadsConfig(work / "64", model=model, size=64, test=HEADS, turned_yaws_deg=TURNED_YAWS_DEG, relit=5)
     large = replace(small, out=work / "128", size=128)
     train = replace(small, out=work / "64_train", train=AVERAGED, test=0, turned_yaws_deg=(), relit=0)
     for config in (small, large, train):
-        make_heads(config)
+        make_set(config)
     average = average_depth(train.out / "train")
     pack_heads(small.out / "test", assets / "heads_test_64.npz", average=average, how=SQUEEZE_64)
     pack_heads(large.out / "test", assets / "heads_test_128.npz", how=SQUEEZE_128)

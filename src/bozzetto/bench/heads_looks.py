@@ -240,18 +240,3 @@ def sample_iris(rng: np.random.Generator, melanin: float) -> Float[np.ndarray, "
     )
     shares = (0.18, 0.24, 0.16, 0.26, 0.16) if melanin < 0.35 else (0.55, 0.35, 0.08, 0.01, 0.01)
     return linear(np.clip(tones[rng.choice(len(tones), p=shares)] * (1 + 0.05 * rng.standard_normal(3)), 0.03, 0.9))
-
-
-def sample_background(rng: np.random.Generator) -> tuple[Float[np.ndarray, "2 3"], Float[np.ndarray, "k 6"]]:
-    """Display RGB at the gradient's two ends; and blurred blobs: x, y, radius (picture widths), RGB added."""
-    hue, value = rng.uniform(0, 2 * np.pi), rng.uniform(0.08, 0.92)
-    saturation = rng.uniform(0.12, 0.24) if rng.random() < 0.1 else 0.13 * rng.beta(1.2, 2.2)
-    ends = []
-    for _ in range(2):
-        angle = hue + 0.3 * rng.standard_normal() + np.array([0, -2.1, 2.1])
-        tone = value * (1 + 0.7 * saturation * (np.cos(angle) - 0.2))
-        ends.append(np.clip(tone + 0.08 * rng.standard_normal(), 0.02, 0.98))
-    count = rng.integers(0, 4)
-    place = rng.uniform((-0.1, -0.1, 0.15), (1.1, 1.1, 0.5), (count, 3))
-    added = 0.09 * rng.standard_normal((count, 1)) + 0.025 * rng.standard_normal((count, 3))
-    return np.stack(ends), np.concatenate([place, added], 1)

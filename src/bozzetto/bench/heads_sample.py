@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from bozzetto.bench.draws import sample_background, sample_light, sample_pose_rad
 from bozzetto.bench.heads_looks import (
     Beard,
     Brow,
     HairStyle,
-    sample_background,
     sample_beard,
     sample_brow,
     sample_hair_colour,
@@ -20,8 +20,6 @@ from bozzetto.bench.heads_looks import (
     sample_lips,
     sample_skin,
 )
-
-SPLITS = ("train", "val", "test")  # the order is part of the seed
 
 
 @dataclass(frozen=True)
@@ -57,11 +55,6 @@ class HeadSample:
     background: Float[np.ndarray, "2 3"]  # display RGB at the two ends of the gradient
     background_blobs: Float[np.ndarray, "blobs 6"]  # x, y, radius in picture widths, display RGB added
     background_angle_rad: float
-
-
-def head_generator(seed: int, split: str, index: int) -> np.random.Generator:
-    """The generator of one head; depends on nothing but (seed, split, index)."""
-    return np.random.default_rng(np.random.SeedSequence((seed, SPLITS.index(split), index)))
 
 
 def sample_head(rng: np.random.Generator, modes: int) -> HeadSample:
@@ -108,16 +101,6 @@ def sample_head(rng: np.random.Generator, modes: int) -> HeadSample:
         background_blobs=blobs,
         background_angle_rad=float(rng.uniform(0, 2 * np.pi)),
     )
-
-
-def sample_pose_rad(rng: np.random.Generator) -> Float[np.ndarray, " 3"]:
-    """Pitch, yaw, roll: normal with 8, 20, 4 degrees, clipped at 25, 50, 12."""
-    return np.radians(np.clip(rng.standard_normal(3) * (8, 20, 4), (-25, -50, -12), (25, 50, 12)))
-
-
-def sample_light(rng: np.random.Generator) -> Float[np.ndarray, " 4"]:
-    """Ambient, diffuse, dx, dy, uniform: 0.3 to 0.65, 0.35 to 0.8, -1 to 1, -0.4 to 0.9 (above)."""
-    return rng.uniform((0.3, 0.35, -1.0, -0.4), (0.65, 0.8, 1.0, 0.9))
 
 
 def _expression(rng: np.random.Generator) -> dict[str, float]:

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.bench.datasets import HeadTruth
-from bozzetto.bench.heads_render import GAMMA
 from bozzetto.bench.novel import draw, scale_between, seen_truth, view_like
+from bozzetto.bench.stage import GAMMA
 from bozzetto.bench.truth import truth_of
 from bozzetto.geometry.pose import rotation_matrix
 from bozzetto.geometry.render import look

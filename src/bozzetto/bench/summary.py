@@ -64,7 +64,7 @@ def summarise_row(row: Row, units: Sequence[Unit], size: int) -> dict[str, Any]:
 
     NAME_mean is the mean over heads of each head's mean over seeds, NAME_sd the standard deviation (n - 1) of these
     head means, NAME_seed_sd the standard deviation (n - 1) over seeds of the mean over heads. What is not known is
-    None. yaw25_*: the same means over heads whose true yaw is beyond 25 degrees.
+    None. yaw25_*: mean and standard deviation over the heads whose true yaw is beyond 25 degrees.
     """
     heads, seeds = sorted({u.head for u in units}), sorted({u.seed for u in units if u.seed is not None})
     table = {(u.head, u.seed): {**u.scores, **aligned} for u, aligned in zip(units, view_scores(units), strict=True)}
@@ -80,7 +80,10 @@ def summarise_row(row: Row, units: Sequence[Unit], size: int) -> dict[str, Any]:
     turned = [u for u in units if abs(u.yaw_deg) > SIDE_FACE_DEG]
     out["yaw25_n"] = len({u.head for u in turned})
     for name, source in (("side", "side_x100"), ("mad", "mad_depth_deg")):
-        out[f"yaw25_{name}_mean"] = mean_of([u.scores.get(source, math.nan) for u in turned])
+        by_head = [
+            mean_of([table[h, s].get(source, math.nan) for s in tried]) for h in sorted({u.head for u in turned})
+        ]
+        out[f"yaw25_{name}_mean"], out[f"yaw25_{name}_sd"] = mean_of(by_head), sd_of(by_head)
     out["heads"] = [
         {
             "head": u.head,

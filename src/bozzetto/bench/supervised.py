@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.optim import Adam
 
 from bozzetto.bench.datasets import HeadTruth, decode_depth, from_bytes, head_files, read_arrays
-from bozzetto.bench.heads import SETTINGS_FILE
+from bozzetto.bench.make_set import SETTINGS_FILE
 from bozzetto.bench.makers import Made
 from bozzetto.bench.score import flat_shape
 from bozzetto.config import OptimConfig

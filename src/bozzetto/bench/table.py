@@ -24,15 +24,18 @@ def number(value: float | None, digits: int) -> str:
     return NONE if value is None else f"{value:.{digits}f}"
 
 
+def spread(mean: float | None, sd: float | None, digits: int) -> str:
+    """Mean ± sd, as far as they are known."""
+    return number(mean, digits) if sd is None else f"{number(mean, digits)} ± {number(sd, digits)}"
+
+
 def cell(row: Mapping[str, Any], score: Score, digits: int | None = None) -> str:
     """Mean ± sd (± sd over seeds), with the score's digits if no other number is given."""
     digits = score.digits if digits is None else digits
     mean, sd, seed_sd = (row[f"{score.name}_{part}"] for part in ("mean", "sd", "seed_sd"))
     if mean is None:
         return NONE
-    told = number(mean, digits)
-    if sd is not None:
-        told += f" ± {number(sd, digits)}"
+    told = spread(mean, sd, digits)
     return told if seed_sd is None else f"{told} (± {number(seed_sd, digits)})"
 
 
@@ -54,8 +57,8 @@ def depth_table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list
             str(row["n"]),
             ", ".join(map(str, row["seeds"])) or NONE,
             *(cell(row, score) for score in shown),
-            number(row["yaw25_side_mean"], 3),
-            number(row["yaw25_mad_mean"], 2),
+            spread(row["yaw25_side_mean"], row["yaw25_side_sd"], 3),
+            spread(row["yaw25_mad_mean"], row["yaw25_mad_sd"], 2),
             number(row["seconds_mean"], 1),
         ]
         for row in rows
@@ -73,10 +76,9 @@ def more_table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[
 def markdown(content: Mapping[str, Any]) -> str:
     """The page that stands beside the table's JSON."""
     rows, about = content["rows"], content["test_heads"]
-    last = about["start"] + about["n"] - 1
     parts = [
         "# Heads with true depth\n",
-        f"Heads {about['start']} to {last} of {about['file']}, {rows[0]['size']} px, masks: {about['mask']}.\n",
+        f"{told_heads(about)} of {about['file']}, {rows[0]['size']} px, masks: {about['mask']}.\n",
         _EXPLAINED + "\n",
         grid(*depth_table(rows)),
         "## More than depth\n",
@@ -95,6 +97,15 @@ def markdown(content: Mapping[str, Any]) -> str:
     machine = ", ".join(f"{key} {value}" for key, value in content["machine"].items())
     versions = ", ".join(f"{key} {value}" for key, value in content["versions"].items())
     return "\n".join([*parts, f"Machine: {machine}. Versions: {versions}."]) + "\n"
+
+
+def told_heads(about: Mapping[str, Any]) -> str:
+    """Which heads, in a few words."""
+    numbers = about["heads"]
+    whole = numbers == list(range(numbers[0], numbers[-1] + 1)) and len(numbers) > 1
+    told = f"Heads {numbers[0]} to {numbers[-1]}" if whole else f"Heads {', '.join(map(str, numbers))}"
+    over = about["yaw_over_deg"]
+    return told if not over else f"{told} (those turned by more than {over:g} degrees)"
 
 
 def beats(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`bozzetto bench make-heads | steps | heads`."""
+"""`bozzetto bench make-heads | make-animals | steps | gan | heads`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bozzetto.bench.animals import AnimalsConfig
 from bozzetto.bench.gallery import write_gallery
 from bozzetto.bench.gan_speed import GanSpeedConfig, time_gan
-from bozzetto.bench.heads import HeadsConfig, make_heads
+from bozzetto.bench.heads import HeadsConfig
+from bozzetto.bench.make_set import SetConfig, make_set
 from bozzetto.bench.plot import write_plot
 from bozzetto.bench.rows import PERFECT, find_rows, find_seeds
-from bozzetto.bench.run_heads import run_heads
+from bozzetto.bench.run_heads import run_heads, with_set
 from bozzetto.bench.steps import StepsConfig, time_steps
 from bozzetto.bench.summary import SCORES
 from bozzetto.bench.table import cell, markdown, number
@@ -36,8 +38,16 @@ WIDTH = 110  # characters of a table that goes to a file or a pipe
 
 
 def bench_make_heads(argv: Sequence[str]) -> int:
-    """Render heads with true depth; what is there already is not rendered again."""
-    config = parse(HeadsConfig, argv, "bench make-heads", "Render heads with true depth.")
+    """Render heads of people with true depth; what is there already is not rendered again."""
+    return _make(parse(HeadsConfig, argv, "bench make-heads", "Render heads of people with true depth."))
+
+
+def bench_make_animals(argv: Sequence[str]) -> int:
+    """Render heads of animals with true depth; what is there already is not rendered again."""
+    return _make(parse(AnimalsConfig, argv, "bench make-animals", "Render heads of animals with true depth."))
+
+
+def _make(config: SetConfig) -> int:
     total = config.train + config.val + config.test
     done = 0
 
@@ -47,7 +57,7 @@ def bench_make_heads(argv: Sequence[str]) -> int:
         if done % 100 == 0 or done == total:
             sys.stderr.write(f"{done} of {total} heads\n")
 
-    make_heads(config, told)
+    make_set(config, told)
     sys.stdout.write(f"{config.out}\n")
     return 0
 
@@ -109,6 +119,7 @@ def bench_heads(argv: Sequence[str]) -> int:
     """Score heads, print the table, and write JSON, Markdown, plot and galleries."""
     what = "Score reconstructions of rendered heads."
     args, config, inversion = parse_with_settings(Heads, argv, "bench heads", what)
+    args = with_set(args)
     rows, seeds = find_rows(args.rows), find_seeds(args.seeds)
     names = {row.name for row in rows}
     if "fit" not in names and (config != find_preset(args.preset) or args.prior is not None):
@@ -127,7 +138,7 @@ def bench_heads(argv: Sequence[str]) -> int:
         args,
         [(row, bench.maker(row)) for row in rows],
         seeds,
-        bench.heads,
+        bench.chosen,
         novel_distance(bench.size),
         args.overwrite,
         bench.progress,
@@ -141,7 +152,7 @@ def bench_heads(argv: Sequence[str]) -> int:
     for name, units in done.items():
         if name != PERFECT:
             path = folder / "gallery" / f"{name.replace(':', '-')}.png"
-            pictures.append(write_gallery(name, units, bench.heads, args.start, folder, path))
+            pictures.append(write_gallery(name, units, bench.chosen.heads, bench.chosen.numbers, folder, path))
     write_text(args.json.with_suffix(".md"), markdown(found))
     for path in (*pictures, args.json.with_suffix(".md"), args.json):
         sys.stdout.write(f"{path}\n")
@@ -182,6 +193,7 @@ def heads_table(rows: Sequence[dict[str, Any]]) -> Table:
 
 COMMANDS = {
     "bench make-heads": bench_make_heads,
+    "bench make-animals": bench_make_animals,
     "bench steps": bench_steps,
     "bench gan": bench_gan,
     "bench heads": bench_heads,

@@ -58,8 +58,8 @@ class Bench:
         resolution = args.size if self.gan is None else self.gan.info.resolution
         if args.size not in (None, resolution):
             raise InputError(f"The generator makes pictures of {resolution} px, not {args.size}; leave --size out.")
-        self.heads = load_test_heads(args, resolution)
-        self.size = int(self.heads.image.shape[-1])
+        self.chosen = load_test_heads(args, resolution)
+        self.size = int(self.chosen.heads.image.shape[-1])
 
     def maker(self, row: Row) -> Maker:
         """What makes a row. Raises InputError where the row needs something that is not args."""
@@ -74,7 +74,9 @@ class Bench:
             return PriorAlone(row.detail, args.mask, args.category)
         if row.kind == "supervised":
             if args.train_heads is None:
-                raise InputError("The row `supervised` needs --train-heads, a folder of `bozzetto bench make-heads`.")
+                raise InputError(
+                    "The row `supervised` needs --train-heads, a folder of `bozzetto bench make-heads` or make-animals."
+                )
             folder = args.json.with_suffix("") / row.name
             heads = training_split(args.train_heads)
             return Supervised(args.supervised, heads, folder, self.size, self.device, told=tell_training)
