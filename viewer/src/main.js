@@ -69,17 +69,26 @@ function tell() {
   at("status").textContent = `${turn.join(", ") || "not turned"} · ${inWords(state.light)}`;
 }
 
+// What does not move in the row of the GAN's pictures is as in the photo.
+function ganYaw() {
+  return state.ganRow === "turn" ? yawOf(state, raw.view) : raw.view[1];
+}
+
+function ganLight() {
+  return state.ganRow === "light" ? state.light : raw.light;
+}
+
 // Of the GAN's pictures there are two rows: turned in the photo's light, relit in the photo's pose.
 function tellGan(degrees) {
-  const yaw = clampTo(raw.gan.yaw, yawOf(state, raw.view));
-  const angle = clampTo(raw.gan.around, around(state.light));
+  const turns = state.ganRow === "turn";
+  const yaw = clampTo(raw.gan.yaw, ganYaw());
+  const angle = clampTo(raw.gan.around, around(ganLight()));
   const side = -degrees(yaw);
   const turn = side ? `${Math.abs(side)}° ${side > 0 ? "right" : "left"}` : "frontal";
   const lamp = inWords(litFrom(state, raw.gan, angle).light).replace("light ", "").replace(/,.*/, "");
-  const turns = state.ganRow === "turn";
   for (const [id, value, words, used] of [["gan-turn", -yaw, turn, turns], ["gan-light", angle, lamp, !turns]]) {
     at(id).value = String(value);
-    at(id).setAttribute("aria-valuetext", used ? words : `${words}, not in this picture`);
+    at(id).setAttribute("aria-valuetext", used ? words : `${words}, as in the photo`);
     at(`${id}-value`).textContent = used ? words : "as in the photo";
   }
   at("status").textContent = turns
@@ -92,7 +101,7 @@ function moveLight(x, y) {
 }
 
 function turn(yaw, pitch) {
-  if (state.colour === "gan") change(turnedTo(state, raw.view, clampTo(raw.gan.yaw, yawOf(state, raw.view) + yaw)));
+  if (state.colour === "gan") change(turnedTo(state, raw.view, clampTo(raw.gan.yaw, ganYaw() + yaw)));
   else change({ ...turned(state, yaw, pitch), ganRow: "turn" });
 }
 
@@ -104,7 +113,7 @@ function wire() {
   const gestures = {
     turn,
     light: (x, y) => {
-      const now = toPad(state.light);
+      const now = toPad(state.colour === "gan" ? ganLight() : state.light);
       moveLight(now.x + x, now.y + y);
     },
     zoom: (factor) => change(zoomed(state, factor)),

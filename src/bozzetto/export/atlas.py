@@ -26,7 +26,11 @@ def atlas_of(kept: ThroughGan) -> dict[str, Any]:
     first pictures in radians, rising; `around` the light of the others as an angle about the line of sight, rising: 0
     from the left, pi / 2 from above, pi from the right, with the tangent `reach` off that line.
     """
-    pictures = torch.cat((kept.turn, kept.relight))
+    yaw, lamp = kept.turn_view[:, 1], kept.relight_light[:, 2:].double()
+    angle = torch.atan2(lamp[:, 1], lamp[:, 0])
+    angle = torch.where(angle < -math.pi / 2, angle + 2 * math.pi, angle)  # from the right is the end, and no beginning
+    turns, lights = yaw.argsort(), angle.argsort()
+    pictures = torch.cat((kept.turn[turns], kept.relight[lights]))
     tile = min(pictures.shape[-1], TILE_PX)
     if tile < pictures.shape[-1]:
         small = F.interpolate(pictures.float(), size=(tile, tile), mode="bilinear", antialias=True, align_corners=False)
@@ -35,15 +39,14 @@ def atlas_of(kept: ThroughGan) -> dict[str, Any]:
     whole = laid_out(pictures, columns)
     buffer = io.BytesIO()
     Image.fromarray(whole.permute(1, 2, 0).numpy()).save(buffer, format="JPEG", quality=_QUALITY, subsampling=0)
-    dx, dy = kept.relight_light[:, 2], kept.relight_light[:, 3]
     return {
         "pictures": base64.b64encode(buffer.getvalue()).decode("ascii"),
         "columns": columns,
         "rows": whole.shape[1] // tile,
         "tile": tile,
-        "yaw": kept.turn_view[:, 1].tolist(),
-        "around": torch.atan2(dy, dx).tolist(),
-        "reach": float(torch.hypot(dx, dy).mean()),
+        "yaw": yaw[turns].tolist(),
+        "around": angle[lights].tolist(),
+        "reach": float(torch.linalg.vector_norm(lamp, dim=1).mean()),
     }
 
 
