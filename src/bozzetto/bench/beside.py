@@ -54,8 +54,13 @@ def truth_scene(head: HeadTruth) -> Reconstruction:
     )
     none = torch.zeros(1, 1)
     record = assemble(head.image, head.image, head.mask.float(), factors, none, camera, DepthRange())
-    posed = {"depth_posed": shape.depth_posed, "recon_mask": shape.covered, "normal_posed": head.normal[0]}
-    return replace(record, canonical_mask=known, **posed)
+    return replace(
+        record,
+        canonical_mask=known,
+        depth_posed=shape.depth_posed,
+        recon_mask=shape.covered,
+        normal_posed=head.normal[0],
+    )
 
 
 def views_of(

@@ -83,7 +83,7 @@ def preset_of(provenance: Provenance) -> str:
     return names[0] if names else OTHER_PRESET
 
 
-def _chosen(fit: Mapping[str, Any], general: bool) -> dict[str, Any]:
+def _chosen(fit: Any, general: bool) -> dict[str, Any]:
     """The numbers of a fit that tell one preset from another."""
     left = (
         {"prior": ("shape", "iterations"), "turn": ("use",), "nets": ("width",)} if general else {"prior": ("shape",)}

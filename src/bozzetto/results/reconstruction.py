@@ -186,6 +186,8 @@ def check_through_gan(kept: ThroughGan, size: int) -> None:
             raise ValueError(
                 f"{name} through the GAN is {pictures.dtype} {tuple(pictures.shape)} with {tuple(rows.shape)}"
             )
+        if not bool(torch.isfinite(rows).all()):
+            raise ValueError(f"{name} through the GAN has a view or light that is not finite")
 
 
 def _rows(
