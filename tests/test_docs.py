@@ -33,7 +33,23 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "bozzetto"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS]
-SUFFIXES = ("py", "md", "png", "gif", "npz", "safetensors", "json", "jsonl", "glb", "obj", "mtl", "mp4", "toml", "txt")
+SUFFIXES = (
+    "py",
+    "md",
+    "png",
+    "gif",
+    "webp",
+    "npz",
+    "safetensors",
+    "json",
+    "jsonl",
+    "glb",
+    "obj",
+    "mtl",
+    "mp4",
+    "toml",
+    "txt",
+)
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 

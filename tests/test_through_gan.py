@@ -56,7 +56,9 @@ def test_made_later_they_are_the_same_bits(gan: Path, whole: Path, bare: Path, c
     assert execute(["through-gan", str(bare), "--gan", str(gan), "--device", "cpu"]) == 0
     told = capsys.readouterr()
     assert told.out == f"{bare}\n"
-    assert told.err.split() == [str(bare / name) for name in ("sheet.png", "gan_turn.mp4", "gan_relight.mp4")]
+    assert told.err.split() == [
+        str(bare / name) for name in ("sheet.png", "viewer.html", "gan_turn.mp4", "gan_relight.mp4")
+    ]
     for name in (THROUGH_GAN, "gan_turn.mp4", "gan_relight.mp4"):
         assert (bare / name).read_bytes() == (whole / name).read_bytes(), name
 

@@ -37,7 +37,7 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_written(scene: Recon
 
 
 def test_the_default_has_one_form_of_everything() -> None:
-    assert set(FORMATS) - set(DEFAULT_FORMATS) == {"gif", "mp4", "ply", "stl", "usdz"}
+    assert set(FORMATS) - set(DEFAULT_FORMATS) == {"gif", "webp", "mp4", "ply", "stl", "usdz"}
 
 
 def test_films_through_the_gan_are_left_out_where_there_are_none(scene: Reconstruction, tmp_path: Path) -> None:

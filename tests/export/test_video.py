@@ -15,7 +15,7 @@ from bozzetto.export.films import each_once, even, relight_frames, turn_frames
 from bozzetto.export.images import to_uint8
 from bozzetto.export.paths import turn_path
 from bozzetto.export.turn import turned
-from bozzetto.export.video import write_gif, write_mp4
+from bozzetto.export.video import write_gif, write_mp4, write_webp
 from bozzetto.results import Reconstruction
 
 
@@ -64,7 +64,7 @@ def test_a_round_of_light_changes_the_picture_and_not_the_outline(scene: Reconst
 
 
 def test_a_film_of_nothing_is_refused(tmp_path: Path) -> None:
-    for write in (write_mp4, write_gif):
+    for write in (write_mp4, write_webp, write_gif):
         with pytest.raises(OutputError, match="no frames"):
             write(iter(()), tmp_path / "film")
     assert list(tmp_path.iterdir()) == []
@@ -101,3 +101,25 @@ def test_gif_has_its_frames_and_loops(scene: Reconstruction, tmp_path: Path) -> 
 
 def test_even() -> None:
     assert [even(n) for n in (2, 3, 255, 256)] == [2, 4, 256, 256]
+
+
+def test_webp_has_its_frames_in_true_colours_and_loops(scene: Reconstruction, tmp_path: Path) -> None:
+    frames = list(turn_frames(scene, count=8, size=32))
+    again = write_webp(iter(frames), tmp_path / "again.webp", fps=20)
+    path = write_webp(iter(frames), tmp_path / "a.webp", fps=20)
+    assert path.read_bytes() == again.read_bytes()
+    with Image.open(path) as film:
+        assert film.format == "WEBP"
+        assert film.info["loop"] == 0
+        assert film.n_frames == 8
+        for place, frame in enumerate(frames):
+            film.seek(place)
+            film.load()
+            assert film.info["duration"] == 50
+            assert np.abs(np.array(film.convert("RGB")).astype(int) - frame).mean() < 6
+
+
+def test_a_webp_that_does_not_fit_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    with file_size_limit(20_000), pytest.raises(OutputError, match="ffmpeg"):
+        write_webp(_noise(30, 128), tmp_path / "film.webp")
+    assert list(tmp_path.iterdir()) == []

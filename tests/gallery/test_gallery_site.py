@@ -14,12 +14,17 @@ from seen import choose, open_page, tensor_of
 from synthetic_dome import dome
 
 from bozzetto.cli.main import execute
+from bozzetto.config import ViewConfig
 from bozzetto.errors import InputError, OutputError
 from bozzetto.export.turn import turned
 from bozzetto.gallery import find_results, write_site
-from bozzetto.gallery.cards import OTHER_PRESET, PICTURES, UNKNOWN, preset_of, slugs
+from bozzetto.gallery.cards import OTHER_PRESET, PICTURES, UNKNOWN, card_of, preset_of, slugs
+from bozzetto.general_model import GeneralFacts, GeneralModel
+from bozzetto.nets.networks import make_networks
+from bozzetto.pipeline import refining
 from bozzetto.presets import PRESETS
 from bozzetto.results import Provenance, Reconstruction
+from bozzetto.results.facts import facts_of
 from browser import fresh_page
 
 if TYPE_CHECKING:
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
 # Until every picture that has a name is loaded. (The page's policy forbids playwright's own way to wait.)
 DECODED = "Promise.all([...document.images].filter(image => image.src).map(image => image.decode())).then(() => 0)"
 
+TINY = GeneralFacts("tiny", "heads", "MIT", 16, 8, 0.25, ViewConfig(), (0.0,) * 6, "g", "0" * 64, 3, offset=True)
 EVIL = "<script>window.ran=1</script><img src=x onerror=window.ran=1>"
 
 
@@ -207,6 +213,18 @@ def test_the_command_prints_the_first_page(results: Path, tmp_path: Path, capsys
 def test_a_preset_is_known_by_its_numbers_whatever_it_started_from(name: str) -> None:
     told = preset_of(provenance(name, "box", "x"))
     assert told == name
+
+
+def test_a_fit_from_a_general_model_is_known_as_such() -> None:
+    model = GeneralModel(make_networks(16, 8, torch.Generator().manual_seed(0), width=0.25), TINY, "0" * 64)
+    told = {
+        refine: Provenance(config={"fit": refining(PRESETS["refine"], model, refine), "general_sha256": "0" * 64})
+        for refine in (None, 7, 0)
+    }
+    assert {refine: preset_of(one) for refine, one in told.items()} == {None: "refine", 7: OTHER_PRESET, 0: "preview"}
+    card = card_of(dataclasses.replace(dome(16), provenance=told[None]), "x", "x")
+    assert card.prior == "general model"
+    assert facts_of(told[None], 16)["Starting shape"] == "general model"
 
 
 def test_other_numbers_are_no_preset() -> None:

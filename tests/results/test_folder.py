@@ -379,3 +379,12 @@ class TestThroughTheGan:
             vars(odd).update({**vars(pictures), field: value})
             with pytest.raises(ValueError, match="through the GAN"):
                 check_through_gan(odd, record.size)
+
+    @pytest.mark.parametrize("field", ["turn_view", "relight_light"])
+    def test_ways_that_are_not_finite_are_refused(
+        self, field: str, record: Reconstruction, pictures: ThroughGan
+    ) -> None:
+        for value in (float("nan"), float("inf")):
+            odd = dataclasses.replace(pictures, **{field: vars(pictures)[field] + value})
+            with pytest.raises(ValueError, match="not finite"):
+                check_through_gan(odd, record.size)

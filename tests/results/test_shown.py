@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 from bozzetto.results import Reconstruction
 from bozzetto.results.facts import duration, facts_of, scores_of, seconds_of
@@ -37,6 +40,27 @@ def test_show_writes_the_page_and_opens_it(
     assert opened == [(tmp_path / "a b.html").as_uri()]
     assert record.show(tmp_path / "quiet.html", browser=False).read_bytes() == (tmp_path / "a b.html").read_bytes()
     assert len(opened) == 1
+
+
+def test_view_is_the_pose_and_called_it_is_show(record: Reconstruction, tmp_path: Path) -> None:
+    page = record.show(tmp_path / "show.html", browser=False).read_bytes()
+    view: Any = record.view
+    assert view(tmp_path / "view.html", browser=False) == tmp_path / "view.html"
+    assert (tmp_path / "view.html").read_bytes() == page
+    # and in all else it is a tensor that knows nothing of its record
+    assert isinstance(view, torch.Tensor)
+    plain = vars(record)["view"]
+    for made in (view[None], view + 0, view.clone(), copy.deepcopy(view), torch.stack([view, view]), plain):
+        assert type(made) is torch.Tensor
+    assert torch.equal(view, plain)
+    assert view.data_ptr() == plain.data_ptr()
+    assert type(pickle.loads(pickle.dumps(view))) is torch.Tensor
+    again = pickle.loads(pickle.dumps(record))
+    assert torch.equal(again.view, view)
+    moved = dataclasses.replace(record, light=record.light + 1)
+    assert type(vars(moved)["view"]) is torch.Tensor
+    assert moved.view(tmp_path / "moved.html", browser=False).read_bytes() != page
+    assert [field.name for field in dataclasses.fields(record)].count("view") == 1
 
 
 def test_facts_name_what_is_known_and_nothing_else() -> None:

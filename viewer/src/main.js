@@ -1,4 +1,5 @@
 import { bytes, decode } from "./data.js";
+import { around, clampTo, litFrom, turnedTo, yawOf } from "./gan.js";
 import { listen } from "./gestures.js";
 import { fromPad, inWords, toPad } from "./light.js";
 import { Pad } from "./pad.js";
@@ -53,6 +54,13 @@ function tell() {
   at("canonical-value").textContent =
     state.canonical === 0 ? "photo" : state.canonical === 1 ? "frontal" : `${Math.round(100 * state.canonical)} %`;
   pad.draw(state.light);
+  const flat = state.colour === "gan";
+  for (const part of document.querySelectorAll(".of-object")) part.disabled = flat;
+  at("gan-controls").hidden = !flat;
+  if (flat) {
+    tellGan(degrees);
+    return;
+  }
   const sideways = -degrees(state.yaw);
   const turn = [
     sideways ? `turned ${Math.abs(sideways)}° ${sideways > 0 ? "right" : "left"}` : "",
@@ -61,8 +69,40 @@ function tell() {
   at("status").textContent = `${turn.join(", ") || "not turned"} · ${inWords(state.light)}`;
 }
 
+// What does not move in the row of the GAN's pictures is as in the photo.
+function ganYaw() {
+  return state.ganRow === "turn" ? yawOf(state, raw.view) : raw.view[1];
+}
+
+function ganLight() {
+  return state.ganRow === "light" ? state.light : raw.light;
+}
+
+// Of the GAN's pictures there are two rows: turned in the photo's light, relit in the photo's pose.
+function tellGan(degrees) {
+  const turns = state.ganRow === "turn";
+  const yaw = clampTo(raw.gan.yaw, ganYaw());
+  const angle = clampTo(raw.gan.around, around(ganLight()));
+  const side = -degrees(yaw);
+  const turn = side ? `${Math.abs(side)}° ${side > 0 ? "right" : "left"}` : "frontal";
+  const lamp = inWords(litFrom(state, raw.gan, angle).light).replace("light ", "").replace(/,.*/, "");
+  for (const [id, value, words, used] of [["gan-turn", -yaw, turn, turns], ["gan-light", angle, lamp, !turns]]) {
+    at(id).value = String(value);
+    at(id).setAttribute("aria-valuetext", used ? words : `${words}, as in the photo`);
+    at(`${id}-value`).textContent = used ? words : "as in the photo";
+  }
+  at("status").textContent = turns
+    ? `through the GAN: ${turn === "frontal" ? turn : `turned ${turn}`}, in the photo's light`
+    : `through the GAN: light ${lamp}, in the photo's pose`;
+}
+
 function moveLight(x, y) {
-  change({ light: fromPad(x, y, state.light[0], state.light[1]) });
+  change({ light: fromPad(x, y, state.light[0], state.light[1]), ganRow: "light" });
+}
+
+function turn(yaw, pitch) {
+  if (state.colour === "gan") change(turnedTo(state, raw.view, clampTo(raw.gan.yaw, ganYaw() + yaw)));
+  else change({ ...turned(state, yaw, pitch), ganRow: "turn" });
 }
 
 function reset() {
@@ -71,9 +111,9 @@ function reset() {
 
 function wire() {
   const gestures = {
-    turn: (yaw, pitch) => change(turned(state, yaw, pitch)),
+    turn,
     light: (x, y) => {
-      const now = toPad(state.light);
+      const now = toPad(state.colour === "gan" ? ganLight() : state.light);
       moveLight(now.x + x, now.y + y);
     },
     zoom: (factor) => change(zoomed(state, factor)),
@@ -94,6 +134,14 @@ function wire() {
       choice.checked = choice.value === state[name];
       choice.addEventListener("change", () => change({ [name]: choice.value }));
     }
+  if (raw.gan) {
+    at("gan-choice").hidden = false;
+    const [yaw, angle] = [raw.gan.yaw, raw.gan.around].map((row) => [row[0], row[row.length - 1]]);
+    Object.assign(at("gan-turn"), { min: String(-yaw[1]), max: String(-yaw[0]) }); // to the right is a falling yaw
+    Object.assign(at("gan-light"), { min: String(angle[0]), max: String(angle[1]) });
+    at("gan-turn").addEventListener("input", (event) => change(turnedTo(state, raw.view, -Number(event.target.value))));
+    at("gan-light").addEventListener("input", (event) => change(litFrom(state, raw.gan, Number(event.target.value))));
+  }
   at("drag-turn").checked = true;
   at("reset").addEventListener("click", reset);
   at("picture").addEventListener("click", () => {
@@ -132,7 +180,13 @@ async function run() {
     at("trouble").hidden = false;
     return;
   }
-  stage = new Stage(canvas, decode(raw), photo);
+  let pictures = null;
+  if (raw.gan) {
+    pictures = new Image();
+    pictures.src = `data:image/jpeg;base64,${raw.gan.pictures}`;
+    await pictures.decode();
+  }
+  stage = new Stage(canvas, decode(raw), photo, pictures);
   wire();
   draw();
   performance.mark("first-picture");

@@ -6,8 +6,10 @@ import {
   Texture, Vector2, Vector3, WebGLRenderer, ZeroFactor,
 } from "three";
 
+import { tiles } from "./gan.js";
 import { atVertices, coordinates, lines, points, positions, triangles } from "./grid.js";
 import { toward } from "./light.js";
+import { Picture } from "./picture.js";
 import { motion, pictureScale, shownMotion } from "./pose.js";
 import { COLOURS, FLAT, fragmentShader, vertexShader } from "./shader.js";
 
@@ -31,7 +33,7 @@ function texture(content, width, height) {
   return made;
 }
 
-function photoTexture(image) {
+function imageTexture(image) {
   const made = new Texture(image);
   made.minFilter = made.magFilter = LinearFilter;
   made.generateMipmaps = false;
@@ -46,7 +48,8 @@ function rowMajor(values) {
 }
 
 export class Stage {
-  constructor(canvas, data, photo) {
+  // photo, pictures: decoded images; pictures: those through the GAN, or null.
+  constructor(canvas, data, photo, pictures) {
     this.canvas = canvas;
     this.data = data;
     this.frames = 0;
@@ -57,6 +60,8 @@ export class Stage {
     this.root.matrixAutoUpdate = false;
     this.scene.add(this.root);
     this._build(photo);
+    this.picture = pictures && new Picture(data.gan, imageTexture(pictures));
+    if (this.picture) this.scene.add(this.picture.mesh);
   }
 
   _build(photo) {
@@ -76,7 +81,7 @@ export class Stage {
     };
     this.uniforms = {
       albedoMap: { value: texture(data.albedo, side, side) },
-      photoMap: { value: photoTexture(photo) },
+      photoMap: { value: imageTexture(photo) },
       depthColours: { value: texture(data.colours, 256, 1) },
       strength: { value: new Vector2() },
       toward: { value: new Vector3() },
@@ -144,6 +149,14 @@ export class Stage {
     for (const form of ["wireframe", "points"]) {
       this[form].visible = state.form === form;
       this[form].material.uniforms.colour.value = colour;
+    }
+    const flat = state.colour === "gan";
+    this.root.visible = !flat;
+    if (this.picture) {
+      this.picture.mesh.visible = flat;
+      const square = [(state.zoom * side) / width, (state.zoom * side) / height];
+      const shift = [(state.panX * side) / width, (state.panY * side) / height];
+      if (flat) this.picture.set(tiles(state, data.view, data.gan), square, shift);
     }
     renderer.render(this.scene, camera);
     this.frames += 1;

@@ -7,6 +7,7 @@ export function start(data) {
     light: [...data.light],
     colour: "lit",
     form: "surface",
+    ganRow: "turn", // of the GAN's pictures the turned or the relit ones: whatever was moved last
   };
 }
 

@@ -30,7 +30,7 @@ class Arguments:
     solid: bool = False  # close the mesh for 3D printing
     texture: Texture = "baked"  # of the mesh: with the photo's light, or albedo alone
     width_mm: float = SOLID_WIDTH_MM  # width of the picture in an STL file
-    path: tuple[str, ...] = ("turn",)  # films that mp4 and gif draw: turn, nod, circle, relight, both, ...
+    path: tuple[str, ...] = ("turn",)  # films that mp4, webp and gif draw: turn, nod, circle, relight, both, ...
     size: int = VIDEO_PX  # of films, pixels
     seconds: float = SECONDS  # of films
     fps: int = FPS  # frames a second

@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench steps": ("bench", "time every step against its plain form"),
     "bench gan": ("bench", "time a generator and its training against the plain form"),
     "bench heads": ("bench", "score reconstructions of rendered heads"),
+    "bench beside": ("bench_beside", "a film and a sheet of a fitted test head beside its truth"),
     "study": ("study", "one of the papers' experiments, run again with numbers"),
     "serve": ("serve", "a local web app: drop photos, watch them become objects"),
     "doctor": ("doctor", "say what is installed and what works"),

@@ -31,7 +31,7 @@ def through_gan(argv: Sequence[str]) -> int:
     read_networks(args.result)  # complains of a folder that is no result before the generator is looked for
     gan = find_gan(args.gan, find_device(args.device), "fp32", args.gan_class)
     result = add_to_folder(args.result, gan, args.steps)
-    for path in export_folder(result, args.result, ("sheet", "gan")):
+    for path in export_folder(result, args.result, ("sheet", "viewer", "gan")):
         sys.stderr.write(f"{path}\n")
     sys.stdout.write(f"{args.result}\n")
     return 0

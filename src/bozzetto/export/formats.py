@@ -17,7 +17,7 @@ from bozzetto.export.options import ExportOptions, mesh_for, told
 from bozzetto.export.scene import Scene
 from bozzetto.export.sheet import write_sheet
 from bozzetto.export.usdz import check_usd, write_usdz
-from bozzetto.export.video import write_gif, write_mp4
+from bozzetto.export.video import WRITERS
 from bozzetto.export.viewer import VIEWER, write_viewer
 
 Writer = Callable[[Scene, Path, ExportOptions], list[Path]]
@@ -59,8 +59,8 @@ def write_pictures(scene: Scene, out: Path, options: ExportOptions) -> list[Path
 
 
 def write_films(names: Iterable[str], suffix: str, scene: Scene, out: Path, options: ExportOptions) -> list[Path]:
-    """A film of each name as `.mp4` or `.gif`."""
-    write, film, written = (write_gif if suffix == ".gif" else write_mp4), options.film, []
+    """A film of each name as `.mp4`, `.webp` or `.gif`."""
+    write, film, written = WRITERS[suffix], options.film, []
     for name in names:
         path = out / f"{FILMS[name]}{suffix}"
         frames = told(film_frames(scene, name, film.count, film.size), path.name, film.count, options.tell)
@@ -88,6 +88,7 @@ FORMATS: dict[str, Writer] = {
     "relight": lambda scene, out, options: write_films(("relight",), ".mp4", scene, out, options),
     "gan": _gan_films,
     "mp4": lambda scene, out, options: write_films(options.paths, ".mp4", scene, out, options),
+    "webp": lambda scene, out, options: write_films(options.paths, ".webp", scene, out, options),
     "gif": lambda scene, out, options: write_films(options.paths, ".gif", scene, out, options),
 }
 
@@ -101,7 +102,7 @@ FILE_NAMES = frozenset(
         *("normal.png", "normal_posed.png", "depth.png", "depth_posed.png", "depth16.png", "depth16_posed.png"),
         *("sheet.png", VIEWER, "mesh.glb", "mesh.obj", "mesh.mtl", "mesh_texture.png"),
         *("mesh.ply", "mesh.stl", "mesh.usdz"),
-        *(f"{file}{suffix}" for file in FILMS.values() for suffix in (".mp4", ".gif")),
+        *(f"{file}{suffix}" for file in FILMS.values() for suffix in WRITERS),
     }
 )
 
@@ -138,7 +139,7 @@ def export_all(
         OutputError: the system refused to write.
     """
     wanted, folder = check_formats(formats), Path(out)
-    if {"mp4", "gif"} & set(wanted):
+    if {"mp4", "webp", "gif"} & set(wanted):
         for name in options.paths:
             check_film(scene, name)
     written: list[Path] = []

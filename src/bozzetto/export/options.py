@@ -89,5 +89,5 @@ class FilmOptions:
 class ExportOptions:
     mesh: MeshOptions = field(default_factory=MeshOptions)
     film: FilmOptions = field(default_factory=FilmOptions)
-    paths: tuple[str, ...] = ("turn",)  # names of films that the formats mp4 and gif draw
+    paths: tuple[str, ...] = ("turn",)  # names of films that the formats mp4, webp and gif draw
     tell: Told = silent

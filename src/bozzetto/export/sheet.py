@@ -70,10 +70,11 @@ def _is_preview(scene: Scene) -> bool:
 def turn_tiles(scene: Scene, side: int = _SMALL, count: int = 5) -> list[Tile]:
     views = turn_row(count)
     images = turned(scene, views, _OVERSAMPLE * side)
-    return [tile(_degrees(yaw), image, side) for yaw, image in zip(views[:, 1], images, strict=True)]
+    return [tile(degrees(yaw), image, side) for yaw, image in zip(views[:, 1], images, strict=True)]
 
 
-def _degrees(yaw_rad: Float[Tensor, ""]) -> str:
+def degrees(yaw_rad: Float[Tensor, ""]) -> str:
+    """An angle in whole degrees with its sign, for a label."""
     whole = round(math.degrees(float(yaw_rad)))
     return f"{whole:+d}\u00b0" if whole else "0\u00b0"
 
@@ -92,7 +93,7 @@ def gan_rows(scene: Scene, side: int = _SMALL) -> list[list[Tile]]:
     if kept is None:
         return []
     turns, lights = (_spread(len(pictures)) for pictures in (kept.turn, kept.relight))
-    named = [f"GAN, {_degrees(kept.turn_view[i, 1])}" for i in turns], [f"GAN, {name}" for name in _LIGHTS]
+    named = [f"GAN, {degrees(kept.turn_view[i, 1])}" for i in turns], [f"GAN, {name}" for name in _LIGHTS]
     chosen = kept.turn[turns], kept.relight[lights]
     return [
         [tile(label, image.float() / 255, side) for label, image in zip(labels, images, strict=True)]
@@ -130,6 +131,11 @@ def draw_sheet(scene: Scene, title: str = "", note: str = "") -> Image.Image:
     sections = [[factors[:4], factors[4:]], [turns], [lights]]
     for section, row in zip(sections[1:], gan_rows(scene), strict=False):  # what the GAN shows below what it should
         section.append(row)
+    return page_of(sections, title, note)
+
+
+def page_of(sections: list[list[list[Tile]]], title: str = "", note: str = "") -> Image.Image:
+    """Sections of rows of tiles on one page, a thin line between sections; `title` and `note` on top when given."""
     head = _TITLE if title or note else 0
     rows = [row for section in sections for row in section]
     body = sum(row[0].image.height + _LABEL + _GAP for row in rows) - _GAP + (len(sections) - 1) * _SECTION

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from bozzetto.export.atlas import atlas_of
 from bozzetto.export.colours import depth_table
 from bozzetto.export.glb import glb_bytes
 from bozzetto.export.images import png_bytes, shown_depth_range, to_uint8
@@ -70,7 +71,8 @@ def viewer_data(scene: Scene) -> dict[str, Any]:
     """The page's data as a JSON object.
 
     Numbers are little-endian. `depth` float32 [g, g] in scene units; `normal` int16 [g, g, 2]; `albedo` uint8
-    [t, t, 4], the mask in its fourth channel; `colours` uint8 [256, 4], far to near; `photo` and `glb` whole files.
+    [t, t, 4], the mask in its fourth channel; `colours` uint8 [256, 4], far to near; `photo` and `glb` whole files;
+    `gan` the pictures through the GAN (`export.atlas`), or null.
     """
     size = scene.camera.size
     mask = one_piece(object_mask(scene.canonical_mask[None], scene.normal[None]), scene.depth[None], scene.camera)
@@ -97,5 +99,6 @@ def viewer_data(scene: Scene) -> dict[str, Any]:
         "albedo": _coded(to_uint8(painted[0]), "u1"),
         "colours": _coded(to_uint8(opaque), "u1"),
         "photo": base64.b64encode(png_bytes(scene.image)).decode("ascii"),
+        "gan": None if scene.through_gan is None else atlas_of(scene.through_gan),
         "glb": base64.b64encode(glb_bytes(mesh_of(scene))).decode("ascii"),
     }

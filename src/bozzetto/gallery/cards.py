@@ -18,13 +18,14 @@ from bozzetto.export.turn import relit, turned
 from bozzetto.geometry.warp import resize_grid
 from bozzetto.presets import PRESETS
 from bozzetto.results import Reconstruction
-from bozzetto.results.facts import duration, scores_of, seconds_of, text_at
+from bozzetto.results.facts import GENERAL, duration, scores_of, seconds_of, start_of, text_at
 from bozzetto.results.provenance import Provenance, plain
 
 PICTURE_PX = 320
 TURN_DEG = 30.0
 UNKNOWN = "unknown"
 OTHER_PRESET = "own numbers"
+PREVIEW = "preview"
 
 # The pictures of each result, as files are called and as they are called on the page.
 PICTURES = {
@@ -67,17 +68,31 @@ class Card:
 
 
 def preset_of(provenance: Provenance) -> str:
-    """The preset whose numbers the fit had, whatever shape it started from; the record does not name it."""
+    """The preset whose numbers the fit had, whatever shape it started from; the record does not name it.
+
+    A fit from a general model has its width, no prior and no turn of its own; without any stage it is a preview.
+    """
     fit = provenance.config.get("fit")
     if not isinstance(fit, Mapping):
         return UNKNOWN
-    names = [name for name, preset in PRESETS.items() if _without_shape(plain(preset)) == _without_shape(fit)]
+    general = start_of(provenance) == GENERAL
+    if general and not fit.get("stages"):
+        return PREVIEW
+    own = _chosen(fit, general)
+    names = [name for name, preset in PRESETS.items() if _chosen(plain(preset), general) == own]
     return names[0] if names else OTHER_PRESET
 
 
-def _without_shape(fit: Any) -> dict[str, Any]:
-    prior = fit.get("prior")
-    return {**fit, "prior": {**prior, "shape": None} if isinstance(prior, Mapping) else prior}
+def _chosen(fit: Any, general: bool) -> dict[str, Any]:
+    """The numbers of a fit that tell one preset from another."""
+    left = (
+        {"prior": ("shape", "iterations"), "turn": ("use",), "nets": ("width",)} if general else {"prior": ("shape",)}
+    )
+    kept = dict(fit)
+    for group, names in left.items():
+        if isinstance(kept.get(group), Mapping):
+            kept[group] = {name: value for name, value in kept[group].items() if name not in names}
+    return kept
 
 
 def slugs(names: Iterable[str]) -> list[str]:
@@ -100,7 +115,7 @@ def card_of(result: Reconstruction, slug: str, folder_name: str) -> Card:
         slug,
         folder_name or result.title,
         text_at(provenance, "category") or UNKNOWN,
-        text_at(provenance, "fit", "prior", "shape") or UNKNOWN,
+        start_of(provenance) or UNKNOWN,
         preset_of(provenance),
         scores_of(provenance),
         duration(seconds) if seconds > 0 else "",

@@ -31,6 +31,16 @@ def _numbers(values: Any) -> list[float]:
     return [float(values)] if isinstance(values, int | float) and not isinstance(values, bool) else []
 
 
+GENERAL = "general model"
+
+
+def start_of(provenance: Provenance) -> str:
+    """What the fit set out from: a general model or a prior's name; empty where it is not known."""
+    if text_at(provenance, "general_sha256"):
+        return GENERAL
+    return text_at(provenance, "fit", "prior", "shape")
+
+
 def seconds_of(provenance: Provenance) -> float:
     """Wall clock of all phases together, 0 where nothing was recorded."""
     return sum(_numbers(provenance.seconds), 0.0)
@@ -57,7 +67,7 @@ def facts_of(provenance: Provenance, size: int) -> dict[str, str]:
         "Photo": provenance.input_name,
         "Generator": provenance.generator_name,
         "Category": text_at(provenance, "category"),
-        "Starting shape": text_at(provenance, "fit", "prior", "shape"),
+        "Starting shape": start_of(provenance),
         "Seed": "" if provenance.seed is None else str(provenance.seed),
         "Size": f"{size} px",
         "Made in": duration(seconds) if seconds > 0 else "",

@@ -20,6 +20,7 @@ from bozzetto.export.matting import at_size
 from bozzetto.export.viewer import VIEWER, viewer_frame, write_viewer
 from bozzetto.geometry.render import render
 from bozzetto.results.facts import facts_of
+from bozzetto.results.pose import PoseField
 from bozzetto.results.provenance import Provenance
 from bozzetto.types import Camera, DepthRange, Factors, Rendering, ThroughGan
 
@@ -58,7 +59,7 @@ class Reconstruction:
     albedo: Float[Tensor, "3 s s"]  # canonical
     diffuse: Float[Tensor, "1 s s"]  # canonical, max(0, n . direction)
     shading: Float[Tensor, "1 s s"]  # canonical, ambient + diffuse strength x diffuse
-    view: Float[Tensor, "6"]  # of the photo: rx, ry, rz [rad], tx, ty, tz [scene units]
+    view: Float[Tensor, "6"]  # of the photo: rx, ry, rz [rad], tx, ty, tz [scene units]; called, it is `show`
     light: Float[Tensor, "4"]  # of the photo: ambient, diffuse, dx, dy
     latent: Float[Tensor, "l d"]  # w of the photo, one row a layer (or one row for all)
     camera: Camera
@@ -146,7 +147,7 @@ class Reconstruction:
         return result_folder.write(self, Path(folder), networks, log, formats, preview)
 
     def show(self, path: Path | str | None = None, browser: bool = True) -> Path:
-        """Open the viewer in the web browser; returns the page's path. (`view` is the six numbers of the pose.)
+        """Open the viewer in the web browser; returns the page's path. `result.view()` is the same.
 
         Args:
             path: where to write the page; None makes a file of its own among the temporary ones, which stays.
@@ -173,6 +174,9 @@ class Reconstruction:
         return result_folder.read(Path(folder))
 
 
+setattr(Reconstruction, "view", PoseField())  # noqa: B010  after the class is made: a field with a value is a default
+
+
 def check_through_gan(kept: ThroughGan, size: int) -> None:
     """Raise ValueError where pictures or what goes with them are not of their kind and shape."""
     pairs = ((kept.turn, kept.turn_view, 6, "turn"), (kept.relight, kept.relight_light, 4, "relight"))
@@ -182,6 +186,8 @@ def check_through_gan(kept: ThroughGan, size: int) -> None:
             raise ValueError(
                 f"{name} through the GAN is {pictures.dtype} {tuple(pictures.shape)} with {tuple(rows.shape)}"
             )
+        if not bool(torch.isfinite(rows).all()):
+            raise ValueError(f"{name} through the GAN has a view or light that is not finite")
 
 
 def _rows(

@@ -41,7 +41,12 @@ VIEWER_POLICY = (
     "style-src 'unsafe-inline'; img-src data: blob:; connect-src data: blob:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'self'"
 )
-INLINE = {".png": "image/png", ".gif": "image/gif", ".mp4": "video/mp4"}  # all else is only downloaded
+INLINE = {
+    ".png": "image/png",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+    ".mp4": "video/mp4",
+}  # all else is only downloaded
 FORM_BYTES = 2**16  # of a request beside its files
 DECODERS = 2  # uploads that are decoded at once
 HEARTBEAT_S = 15.0
