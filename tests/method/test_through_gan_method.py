@@ -11,7 +11,18 @@ from bozzetto.gan.invert import InvertConfig
 from bozzetto.gan.invert_loss import InvertLoss
 from bozzetto.gan.whiten import whitening
 from bozzetto.geometry.render import render
-from bozzetto.method.through_gan import KEY, between, first_guess, outward, refine, renderings, through_gan, walk
+from bozzetto.method.through_gan import (
+    COARSE,
+    KEY,
+    between,
+    first_guess,
+    layers_of,
+    outward,
+    refine,
+    renderings,
+    through_gan,
+    walk,
+)
 from bozzetto.nets.blocks import initialise
 from bozzetto.nets.offset_encoder import OffsetEncoder
 from bozzetto.types import Camera, DepthRange, Factors, ThroughGan
@@ -104,11 +115,40 @@ def test_steps_bring_every_picture_nearer(random_gan: Gan, latent: torch.Tensor)
     def far(whitened: torch.Tensor) -> torch.Tensor:
         return distance(cloud.to_w(whitened)[:, None].expand(-1, random_gan.info.num_ws, -1), None)
 
-    found = refine(start, wanted, everywhere, latent, random_gan, cloud, 30)
+    moved = torch.ones(5, random_gan.info.num_ws, dtype=torch.bool)
+    found = refine(start, wanted, everywhere, latent, moved, random_gan, cloud, 30)
     assert (far(found) < far(start)).all()
-    one = refine(start[4:], wanted[4:], everywhere[4:], latent, random_gan, cloud, 30)
+    one = refine(start[4:], wanted[4:], everywhere[4:], latent, moved[4:], random_gan, cloud, 30)
     assert torch.allclose(found[4:], one, atol=1e-4)  # items do not hear of each other
-    assert torch.equal(refine(start, wanted, everywhere, latent, random_gan, cloud, 0), start)
+    assert torch.equal(refine(start, wanted, everywhere, latent, moved, random_gan, cloud, 0), start)
+
+
+def test_only_the_moved_layers_leave_the_photos_latent_and_all_by_the_same_way(random_gan: Gan) -> None:
+    cloud, layers = whitening(random_gan), random_gan.info.num_ws
+    own, other = random_gan.w_samples(8)[:layers], random_gan.w_samples(16)[12]
+    moved = torch.arange(layers)[None] < torch.tensor([[0], [2], [layers]])
+    w = layers_of(cloud.from_w(other).expand(3, -1), own, moved, cloud)
+    way = other - own.mean(dim=0)
+    assert torch.equal(w[0], own)
+    assert torch.equal(w[1, 2:], own[2:])
+    assert torch.allclose(w[1, :2], own[:2] + way, atol=1e-4)
+    assert torch.allclose(w[2], own + way, atol=1e-4)
+
+
+def test_a_turn_is_a_matter_of_the_coarse_layers_and_a_light_of_all(
+    random_gan: Gan, factors: Factors, latent: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[torch.Tensor] = []
+    draw = type(random_gan).image_from_w
+    monkeypatch.setattr(
+        type(random_gan), "image_from_w", lambda gan, w, *a: (drawn.append(w.detach()), draw(gan, w, *a))[1]
+    )
+    run(random_gan, factors, latent, encoder(1.0), 0)
+    w = torch.cat(drawn[-12:])  # 25 turns and 17 lights, four at a time
+    turns, lights = w[:25], w[25:42]
+    assert torch.equal(turns[:, COARSE:], latent[COARSE:].expand(25, -1, -1))
+    assert (turns[:, :COARSE] - latent[:COARSE]).abs().amax() > 1e-3
+    assert ((lights - latent).abs().amax(dim=(0, 2)) > 1e-3).all()
 
 
 def test_between_two_keys_the_way_is_straight_and_even() -> None:

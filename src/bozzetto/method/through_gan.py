@@ -2,7 +2,8 @@
 
 As in step 2, E says where to go: w + f(E(I) - E(G(w)) + c_h) - c_w (Pan, Eq. 3 and 4). A short fit leaves E rough, so
 the latents then go a few steps of their own (ours), in coordinates in which the generator's latents are a standard
-normal cloud. The pictures nearest to the photo come first, and each next one sets out from its neighbour.
+normal cloud. The pictures nearest to the photo come first, and each next one sets out from its neighbour. Turned
+pictures move the coarse layers alone (ours), which hold pose and shape; the finer ones keep the photo's colours.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Sequence
 from itertools import zip_longest
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from bozzetto.config import ProjectConfig
@@ -33,6 +34,7 @@ KEY = 4  # one in so many pictures is projected; between two of them the latent 
 STEPS = 8  # of every latent's own
 RATE = 0.15  # Adam, in standard deviations of the latents; falls linearly
 PULL = 0.02  # mean squared distance from the photo's latent, in standard deviations
+COARSE = 4  # layers that a turn moves: pictures of 4 and 8 px (Karras et al. 2019: pose, hair, shape of the face)
 CHUNK = 4  # pictures at a time: no more memory than the fit takes
 
 
@@ -114,27 +116,40 @@ def refine(
     images: Float[Tensor, "m 3 s s"],
     mask: Float[Tensor, "m 1 s s"],
     latent: Float[Tensor, "l d"],
+    moved: Bool[Tensor, "m l"],
     gan: Gan,
     cloud: Whitening,
     steps: int = STEPS,
 ) -> Float[Tensor, "m d"]:
-    """Whitened latents after `steps` of their own toward images in [0, 1], inside their masks."""
-    centre = latent.mean(dim=0)
-    start, spread = cloud.from_w(centre), latent - centre
+    """Whitened latents after `steps` of their own toward images in [0, 1], inside their masks.
+
+    moved: the layers that follow; see `layers_of`.
+    """
+    start = cloud.from_w(latent.mean(dim=0))
     config = InvertConfig(outside_weight=0.0)
     done = []
-    for part, image, inside in zip(guess.split(CHUNK), images.split(CHUNK), mask.split(CHUNK), strict=True):
+    parts = (part.split(CHUNK) for part in (guess, images, mask, moved))
+    for part, image, inside, follow in zip(*parts, strict=True):
         distance = InvertLoss(gan, image * 2 - 1, inside, config, None)
         moving = part.detach().clone().requires_grad_(True)
         optimiser = torch.optim.Adam([moving], lr=RATE, betas=(config.beta1, config.beta2))
         for step in range(steps):
             optimiser.param_groups[0]["lr"] = RATE * (1 - step / steps)
-            loss = distance(cloud.to_w(moving)[:, None] + spread, None) + PULL * (moving - start).square().mean(dim=1)
+            w = layers_of(moving, latent, follow, cloud)
+            loss = distance(w, None) + PULL * (moving - start).square().mean(dim=1)
             optimiser.zero_grad(set_to_none=True)
             loss.sum().backward()
             optimiser.step()
         done.append(moving.detach())
     return torch.cat(done)
+
+
+def layers_of(
+    whitened: Float[Tensor, "n d"], latent: Float[Tensor, "l d"], moved: Bool[Tensor, "n l"], cloud: Whitening
+) -> Float[Tensor, "n l d"]:
+    """w of every layer: the photo's own; moved layers go by as much as the whitened latent is away from its mean."""
+    way = cloud.to_w(whitened) - latent.mean(dim=0)
+    return latent + moved[:, :, None].to(way.dtype) * way[:, None]
 
 
 def between(keys: Float[Tensor, "k d"], count: int) -> Float[Tensor, "n d"]:
@@ -147,11 +162,10 @@ def between(keys: Float[Tensor, "k d"], count: int) -> Float[Tensor, "n d"]:
 
 @torch.no_grad()
 def drawn(
-    whitened: Float[Tensor, "n d"], latent: Float[Tensor, "l d"], gan: Gan, cloud: Whitening
+    whitened: Float[Tensor, "n d"], latent: Float[Tensor, "l d"], moved: Bool[Tensor, "n l"], gan: Gan, cloud: Whitening
 ) -> UInt8[Tensor, "n 3 s s"]:
-    """The generator's pictures of latents, 0 to 255, on the CPU."""
-    spread = latent - latent.mean(dim=0)
-    parts = [gan.image_from_w(cloud.to_w(part)[:, None] + spread) for part in whitened.split(CHUNK)]
+    """The generator's pictures of latents, 0 to 255, on the CPU; moved as in `refine`."""
+    parts = [gan.image_from_w(w) for w in layers_of(whitened, latent, moved, cloud).split(CHUNK)]
     scaled = (torch.cat(parts) / 2 + 0.5).clamp(0, 1) * 255
     return scaled.round().to(torch.uint8).cpu()
 
@@ -189,19 +203,22 @@ def through_gan(
     images, seen = renderings(factors, mask.to(device), view, light, camera, depth_range)
     latent, cloud = latent.to(device).expand(gan.info.num_ws, -1), whitening(gan)
     guess = first_guess(images, latent, encoder, gan, cloud, config)
+    every = torch.ones(1, len(latent), dtype=torch.bool, device=device)
+    coarse = every.cumsum(dim=1) <= COARSE
+    moved = torch.cat((coarse.expand(len(turns), -1), every.expand(len(lights), -1)))
     # Where the photo itself stands in either row.
     yaw, way = (turns - factors.view)[:, 1].abs().argmin(), (lights - factors.light)[:, 2:].norm(dim=1).argmin()
     after = [[(a + len(turns), b + len(turns)) for a, b in wave] for wave in outward(len(lights), int(way))]
     found = walk(
         guess,
         [outward(len(turns), int(yaw)), after],
-        lambda first, places: refine(first, images[places], seen[places], latent, gan, cloud, steps),
+        lambda first, places: refine(first, images[places], seen[places], latent, moved[places], gan, cloud, steps),
     )
     turned = between(found[: len(turns)], len(turn_view))
     relit = between(found[len(turns) :], len(relight_light))
     return ThroughGan(
-        turn=drawn(turned, latent, gan, cloud),
+        turn=drawn(turned, latent, coarse.expand(len(turned), -1), gan, cloud),
         turn_view=turn_view.cpu(),
-        relight=drawn(relit, latent, gan, cloud),
+        relight=drawn(relit, latent, every.expand(len(relit), -1), gan, cloud),
         relight_light=relight_light.cpu(),
     )
