@@ -13,6 +13,7 @@ import torch
 
 from bozzetto import processes
 from bozzetto.config import GeneralConfig
+from bozzetto.disk import clear, leftovers
 from bozzetto.errors import InputError, OutputError
 from bozzetto.export.files import check_writable, write_text
 from bozzetto.gan.generator import Gan
@@ -57,6 +58,8 @@ def train(job: GeneralJob, progress: GeneralProgress) -> Path:
     processes.wait()
     message = f"Stopped. {folder} keeps the training; go on with --resume."
     with held(partial), Interrupts(message) as interrupts:
+        if chief:  # of a training that was killed while it wrote
+            clear([one for suffix in (".safetensors", ".md") for one in leftovers(job.out.with_suffix(suffix))])
         problem = _gather(job, config, gan, photos, names, partial, progress)
         judge = judge_of(job, config, gan, others, progress)
         fit = JointFit(problem, config, job.seed, folder)
