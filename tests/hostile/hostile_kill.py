@@ -184,12 +184,14 @@ def killed(argv: Sequence[str | Path], root: Path, at: int | None = None, after_
     return forked(argv, lambda: None if at is None else Counter(root, at), after_s)
 
 
-def refused(argv: Sequence[str | Path], root: Path, at: int, error: int, full: bool) -> tuple[Ended, dict[str, str]]:
+def refused(
+    argv: Sequence[str | Path], root: Path, at: int, error: int, full: bool
+) -> tuple[Ended, dict[str, str] | None]:
     """A command to which the disk below `root` refuses everything from a touch on, and what lay there at that moment.
 
-    An empty record says that nothing was refused, or that nothing was there yet.
+    No record says that nothing was refused.
     """
     note = root.parent / "note.json"
     note.unlink(missing_ok=True)
     ended = forked(argv, lambda: Refuser(root, at, error, full, note))
-    return ended, json.loads(note.read_text()) if note.exists() else {}
+    return ended, json.loads(note.read_text()) if note.exists() else None

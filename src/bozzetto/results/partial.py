@@ -106,9 +106,17 @@ class Partial:
 
 @contextmanager
 def held(partial: Partial | None) -> Iterator[None]:
-    """Let go of a working folder at the end of the block, whatever happens in it."""
+    """Let go of a working folder at the end of the block, whatever happens in it.
+
+    Where the disk refuses to be written to, OutputError says what is kept.
+    """
     try:
         yield
+    except OutputError as error:
+        if partial is None or not isinstance(error.__cause__, OSError) or not (partial.folder / RECORD).is_file():
+            raise
+        kept = f"{partial.folder} keeps what is done; go on with --resume"
+        raise OutputError(f"{str(error).removesuffix('.')}; {kept}.") from error
     finally:
         if partial is not None:
             partial.release()
