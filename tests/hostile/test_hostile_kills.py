@@ -127,7 +127,9 @@ def test_training_killed_at_some_touches(tmp_path: Path) -> None:
 
 @pytest.mark.hostile
 def test_a_joint_training_killed_at_every_touch(gan: Path, tmp_path: Path) -> None:
-    record("general train, kill -9 at every write, fsync, rename", check_kills(TrainGeneral(gan, tmp_path), tmp_path, 1))
+    record(
+        "general train, kill -9 at every write, fsync, rename", check_kills(TrainGeneral(gan, tmp_path), tmp_path, 1)
+    )
 
 
 def test_a_joint_training_killed_at_some_touches(gan: Path, tmp_path: Path) -> None:

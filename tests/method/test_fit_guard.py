@@ -174,7 +174,11 @@ DAMAGES: dict[str, tuple[Damage, int, str]] = {  # what is done, in which phase,
     "a weight that is NaN, in step 2": (bad_weights, 2, "in stage 1 project, iteration 2; the networks go back"),
     "a weight that is NaN, in step 3": (bad_weights, 4, "in stage 1 factorise, iteration 2; the networks go back"),
     "moments that are infinite": (bad_moments, 1, "moments became infinite or undefined in stage 1 albedo"),
-    "a depth at the near end": (collapsed, 4, "% of the object lies at the near end of the depth range (0.9) in stage 1 factorise"),
+    "a depth at the near end": (
+        collapsed,
+        4,
+        "% of the object lies at the near end of the depth range (0.9) in stage 1 factorise",
+    ),
 }
 
 

@@ -32,7 +32,9 @@ class Stop(Exception):
 class Watch:
     """Breaks what it is told to before an iteration of a phase; may keep the state as a file would, and stop."""
 
-    def __init__(self, damage: Callable[[JointState], None], phase: int, stop_at: int = 0, always: bool = False) -> None:
+    def __init__(
+        self, damage: Callable[[JointState], None], phase: int, stop_at: int = 0, always: bool = False
+    ) -> None:
         self.damage, self.phase, self.stop_at, self.always = damage, phase, stop_at, always
         self.events: list[JointEvent] = []
         self.kept = b""

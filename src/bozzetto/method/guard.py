@@ -1,4 +1,4 @@
-"""When the numbers of a fit go wrong: seen before they reach the networks, set right where possible, explained otherwise.
+"""When the numbers of a fit go wrong: seen early, set right where possible, explained otherwise.
 
 A bad step is left out, once. Where the weights themselves are damaged, the shape has collapsed, or trouble comes again,
 the networks go back to where the phase began, once. Each time the rate falls to a tenth. What it takes is part of the

@@ -51,7 +51,6 @@ class FitState:
             self.optimiser = make_optimiser(self.nets.parameters(moves), optim, optim.lr, fused)
             restore_adam(self.optimiser, tensors, "adam.")
 
-
     def forget(self, kind: str) -> None:
         """Drop Adam's moments."""
         self.optimiser = None
