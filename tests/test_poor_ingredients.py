@@ -123,32 +123,9 @@ def test_in_a_batch_each_fails_alone(gan: Path, tmp_path: Path, capsys: pytest.C
     for name, image in shown.items():
         write_png(picture(image), photos / f"{name}.png")
     few = [
-        "--albedo",
-        "1",
-        "--project",
-        "1",
-        "--factorise",
-        "1",
-        "--samples",
-        "1",
-        "--stages",
-        "1",
-        "--collect-batches",
-        "1",
-        "--prior.iterations",
-        "1",
-    ]
-    few += [
-        "--turn.use",
-        "False",
-        "--inversion.steps",
-        "3",
-        "--inversion.start-samples",
-        "64",
-        "--nets.width",
-        "0.25",
-        "--formats",
-        "png",
+        *("--albedo", "1", "--project", "1", "--factorise", "1", "--samples", "1", "--stages", "1"),
+        *("--collect-batches", "1", "--prior.iterations", "1", "--turn.use", "False", "--nets.width", "0.25"),
+        *("--inversion.steps", "3", "--inversion.start-samples", "64", "--formats", "png"),
     ]
     strict = ["--inversion.hopeless-db", f"{between(gan):.2f}"]
     argv = ["reconstruct", str(photos), "--gan", str(gan), *few, *strict, "--out", str(tmp_path / "out")]
@@ -180,7 +157,7 @@ def test_a_joint_training_leaves_hopeless_photos_out(gan: Path) -> None:
     assert len(found.problem.photo) == 1
     assert [name for name, _ in found.failed] == ["photo 1"]
     assert torch.equal(found.problem.photo[0], plans[0].picture.image)
-    with pytest.raises(InputError, match="None of the 1 photos can be worked on .*is poor"):
+    with pytest.raises(InputError, match=r"None of the 1 photos can be worked on .*is poor"):
         Gatherer(plans[1], None, lambda what, done, total: None).gather(plans[1:])
 
 

@@ -177,7 +177,7 @@ DAMAGES: dict[str, tuple[Damage, int, str]] = {  # what is done, in which phase,
     "a depth at the near end": (
         collapsed,
         4,
-        "% of the object lies at the near end of the depth range (0.9) in stage 1 factorise",
+        "near end of the depth range (0.9) in stage 1 factorise",
     ),
 }
 

@@ -20,6 +20,7 @@ from bozzetto.method.joint import JointEvent, JointFit, JointState, new_joint_st
 from bozzetto.method.problem import Problem
 
 MakeProblem = Callable[..., Problem]
+Damage = Callable[[JointState], None]
 SCHEDULE = GeneralConfig(
     (Round(1, 2, 2, 3, samples=2, visit="all", mirror=True),), replace(SHORT, stages=()), batch=2, prior_epochs=2
 )
