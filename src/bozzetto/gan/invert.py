@@ -56,8 +56,8 @@ class InvertConfig:
     start_samples: int | None = None  # random samples to guess the start from; None: by the generator's size
     plateau_steps: int = 40  # a photo is done when its loss has not fallen ...
     plateau_fraction: float = 0.002  # ... by this part of itself for so many steps; 0 steps: never
-    poor_db: float = 17.0  # PSNR inside the mask below which a fit warns: photos of other kinds have 18.6 and more
-    hopeless_db: float = 12.0  # below which it gives the photo up: noise and patterns; 0: never
+    poor_db: float = 17.0  # PSNR inside the mask below which a fit warns; a generator's own kind: 20 and more
+    hopeless_db: float = 12.0  # below which the photo is given up, as noise and patterns are; 0: never
 
 
 @dataclass(frozen=True)
