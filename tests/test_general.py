@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from bozzetto import train_general
 from bozzetto.config import GeneralConfig, Round, Stage, TurnConfig
 from bozzetto.errors import CheckpointError, InputError, OutputError
 from bozzetto.export.sheet import factor_tiles
@@ -113,6 +114,38 @@ def test_a_stopped_training_ends_with_the_same_model(trained: tuple[Path, Heard]
         one, other = load_file(trained[0]), load_file(path)
         assert one.keys() == other.keys()
         assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+class Killed(BaseException):
+    """Ends a training without its being told."""
+
+
+class DiesLater(Heard):
+    """The state is kept after one iteration alone, and some iterations later the training is gone."""
+
+    def __init__(self, kept_at: int, dies_at: int, patch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.kept_at, self.dies_at, self.patch = kept_at, dies_at, patch
+
+    def on_iteration(self, event: JointEvent) -> None:
+        super().on_iteration(event)
+        self.patch.setattr(train_general, "SAVE_EVERY_S", -1.0 if event.done == self.kept_at else 1e9)
+        if event.done == self.dies_at:
+            raise Killed
+
+
+@pytest.mark.parametrize(("kept_at", "dies_at"), [(10, 14), (10, 17), (10, 13), (8, 17)])
+def test_samples_are_not_written_over_while_a_kept_state_needs_them(
+    kept_at: int, dies_at: int, trained: tuple[Path, Heard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kept between collecting and step 3, or while collecting, and gone while the next samples are collected."""
+    (tmp_path / "gan.safetensors").write_bytes((trained[0].parent / "gan.safetensors").read_bytes())
+    job = job_of(tmp_path, "gone")
+    with pytest.raises(Killed):
+        train(job, DiesLater(kept_at, dies_at, monkeypatch))
+    path = train(replace(job, resume=True), Heard())
+    one, other = load_file(trained[0]), load_file(path)
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
 
 
 def test_a_model_is_not_written_over_and_other_settings_do_not_go_on(trained: tuple[Path, Heard]) -> None:

@@ -173,7 +173,18 @@ def test_ctrl_c_keeps_what_runs_and_resume_ends_where_it_would_have(
     few = [
         *("--albedo", "2", "--project", "300", "--factorise", "2", "--samples", "2", "--stages", "1"),
         *("--collect-batches", "2", "--prior.iterations", "3", "--prior.threshold", "0", "--turn.use", "False"),
-        *("--inversion.steps", "3", "--inversion.start-samples", "64", "--formats", "png", "--mask", "border"),
+        *(
+            "--inversion.steps",
+            "3",
+            "--inversion.start-samples",
+            "64",
+            "--inversion.hopeless-db",
+            "0",
+            "--formats",
+            "png",
+            "--mask",
+            "border",
+        ),
         *("--nets.width", "0.25", "--device", "cpu", "--gan", str(place / "tiny.safetensors")),
     ]
     argv = ["reconstruct", str(listed), *few, "--out", str(place / "stopped")]

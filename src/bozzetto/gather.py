@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.errors import BozzettoError, FitError, InputError
-from bozzetto.gan.invert import invert
+from bozzetto.gan.invert import invert, judge_inversion
 from bozzetto.gan.start import StartTable, start_table
 from bozzetto.gan.whiten import whitening
 from bozzetto.ingredients import Plan, inversion_loss, mask_of, prior_of
@@ -103,7 +103,8 @@ class Gatherer:
         if not good:
             return {}, failed
         try:
-            return self._ingredients(good), failed
+            tensors, poor = self._ingredients(good)
+            return tensors, failed + poor
         except FitError as error:  # one photo's numbers ran away: find out whose
             if len(good) == 1:
                 return {}, [*failed, (good[0][0].picture.name, error)]
@@ -112,12 +113,20 @@ class Gatherer:
         whole = {key: torch.cat([part[key] for part in parts]) for key in parts[0]} if parts else {}
         return whole, failed + [bad for _, more in found for bad in more]
 
-    def _ingredients(self, good: Sequence[tuple[Plan, Masked]]) -> Tensors:
+    def _ingredients(self, good: Sequence[tuple[Plan, Masked]]) -> tuple[Tensors, list[tuple[str, BozzettoError]]]:
+        """Tensors of the photos whose inversion is good enough; and the others."""
         first = self.first
         device, turns = first.gan.device, first.config.turn.use
         photo = torch.stack([plan.picture.image for plan, _ in good]).to(device)
         mask = torch.cat([masked.mask for _, masked in good]).to(device)
-        w, mirror_w = self._latents([plan.latent for plan, _ in good], photo, mask)
+        w, mirror_w, psnr_db = self._latents([plan.latent for plan, _ in good], photo, mask)
+        failed = self._judge([plan.picture.name for plan, _ in good], psnr_db)
+        out = {name for name, _ in failed}
+        stay = [i for i, (plan, _) in enumerate(good) if plan.picture.name not in out]
+        if not stay:
+            return {}, failed
+        good, photo, mask, w = [good[i] for i in stay], photo[stay], mask[stay], w[stay]
+        mirror_w = None if mirror_w is None else mirror_w[stay]
         tensors = {"photo": photo, "mask": mask, "latent": w}
         priors = [prior_of(plan, masked) for plan, masked in good]
         if priors[0] is not None:
@@ -132,15 +141,27 @@ class Gatherer:
                     "turned_view": turned.view.transpose(0, 1),
                     "turned_light": turned.light.transpose(0, 1),
                 }
-        return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, failed
+
+    def _judge(self, names: Sequence[str], psnr_db: Sequence[float | None]) -> list[tuple[str, BozzettoError]]:
+        """Photos whose inversion is too poor to learn from; a note of those that are merely poor."""
+        failed: list[tuple[str, BozzettoError]] = []
+        for name, value in zip(names, psnr_db, strict=True):
+            try:
+                note = value is not None and judge_inversion(value, self.first.inversion, self.first.gan.info.name)
+                if note:
+                    self.note(f"{name}: {note}")
+            except FitError as error:
+                failed.append((name, error))
+        return failed
 
     def _latents(
         self,
         given: Sequence[Tensor | None],
         photo: Float[Tensor, "b 3 s s"],
         mask: Float[Tensor, "b 1 s s"],
-    ) -> tuple[Float[Tensor, "b l d"], Float[Tensor, "b l d"] | None]:
-        """The photos' latents, where they are not given, and their mirror images', where the settings ask for them."""
+    ) -> tuple[Float[Tensor, "b l d"], Float[Tensor, "b l d"] | None, list[float | None]]:
+        """The photos' latents, found where not given; their mirror images', where the settings ask for them; PSNR."""
         job = self.first
         turns = job.config.turn.use
         wanting = [i for i, w in enumerate(given) if w is None]
@@ -148,7 +169,7 @@ class Gatherer:
         masks = torch.cat((mask[wanting], mask.flip(3))) if turns else mask[wanting]
         known = [None if w is None else w.to(photo.device) for w in given]
         if len(photos) == 0:
-            return torch.cat([w for w in known if w is not None]), None
+            return torch.cat([w for w in known if w is not None]), None, [None] * len(known)
         generator = torch.Generator().manual_seed(job.seed)
         if self.table is None:
             self.table = start_table(job.gan, whitening(job.gan), generator, job.inversion.start_samples)
@@ -161,10 +182,11 @@ class Gatherer:
             perceptual=self.loss[1],
             table=self.table,
         )
+        psnr_db: list[float | None] = [None] * len(known)
         for place, i in enumerate(wanting):
-            known[i] = found.w[place : place + 1]
+            known[i], psnr_db[i] = found.w[place : place + 1], float(found.psnr_db[place])
         whole = torch.cat([w for w in known if w is not None])
-        return whole, found.w[len(wanting) :] if turns else None
+        return whole, found.w[len(wanting) :] if turns else None, psnr_db
 
     def _problem(self, whole: Tensors) -> Problem:
         first = self.first

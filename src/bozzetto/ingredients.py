@@ -6,7 +6,7 @@ Mask and latent take their time and are kept in the working folder.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -14,9 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.config import FitConfig
-from bozzetto.errors import BozzettoError
+from bozzetto.errors import BozzettoError, InputError
 from bozzetto.gan.generator import Gan
-from bozzetto.gan.invert import InvertConfig, invert
+from bozzetto.gan.invert import InvertConfig, invert, judge_inversion
+from bozzetto.gan.invert_loss import masked_mean
 from bozzetto.general_model import GeneralModel
 from bozzetto.inputs import MaskLike, Picture, digest, find_mask, mask_identity
 from bozzetto.keep import Progress
@@ -30,7 +31,10 @@ from bozzetto.results import Reconstruction, assemble
 from bozzetto.results.partial import Partial
 from bozzetto.results.provenance import plain
 from bozzetto.segment.registry import Masked
+from bozzetto.segment.segmenter import covers_everything, mask_problem
 from bozzetto.types import Camera, DepthRange
+
+JUDGES = ("poor_db", "hopeless_db")  # of the inversion's settings: they decide whether there is a result, not which
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Plan:
     def settings(self) -> dict[str, Any]:
         """All that decides the result, as plain JSON: two runs of equal settings have equal results."""
         given = None if self.latent is None else digest(self.latent)
+        inversion = {k: plain(v) for k, v in asdict(self.inversion).items() if k not in JUDGES}
         settings = {
             "photo_sha256": self.picture.sha256,
             "crop": self.picture.square,
@@ -66,7 +71,7 @@ class Plan:
             "category": self.category,
             "mask": mask_identity(self.mask),
             "latent": given,
-            "inversion": self.inversion if given is None or self.config.turn.use else None,
+            "inversion": inversion if given is None or self.config.turn.use else None,
             "fit": self.config,
             "scenes": self.scenes,
         }
@@ -84,6 +89,7 @@ def mask_of(job: Plan, partial: Partial | None, progress: Progress) -> tuple[Mas
     start = time.perf_counter()
     try:
         masked = find_mask(job.mask, job.picture, job.category)
+        require_object(masked)
     except BozzettoError:
         if partial:
             partial.remove()  # nothing is in it yet
@@ -97,6 +103,16 @@ def mask_of(job: Plan, partial: Partial | None, progress: Progress) -> tuple[Mas
         facts = {"segmenter": masked.segmenter, "note": masked.note, "seconds": seconds}
         partial.save("mask.safetensors", {"mask": masked.mask, "score": masked.score}, facts)
     return masked, seconds
+
+
+def require_object(masked: Masked) -> None:
+    """Raise InputError for a mask that is empty or no mask; one that covers everything serves, with its note."""
+    problem = mask_problem(masked.mask[0])
+    if problem is not None and not covers_everything(masked.mask[0]):
+        raise InputError(
+            f"{problem.removesuffix('.')}, so there is nothing to fit; name another segmenter or a mask file with "
+            "--mask, or take the whole photo with --mask none."
+        )
 
 
 class Found(NamedTuple):
@@ -129,11 +145,42 @@ def latent_of(
     """The photo's latent, as given or by inversion, from the working folder if it is there already.
 
     loss: what `inversion_loss` made.
+    Raises FitError where the inversion is too poor to go on with.
     """
     device, turns = job.gan.device, job.config.turn.use
     if job.latent is not None and not turns:
         w = job.latent.to(device)
-        return Found(w, picture_of(w, job.gan))
+        return _given(job, Found(w, picture_of(w, job.gan)), mask, progress)
+    found = _found_or_kept(job, mask, partial, progress, loss)
+    if found.psnr_db is None:
+        return _given(job, found, mask, progress)
+    note = judge_inversion(found.psnr_db, job.inversion, job.gan.info.name)
+    if note:
+        progress.on_note(note)
+    return found
+
+
+def _given(job: Plan, found: Found, mask: Tensor, progress: Progress) -> Found:
+    """Say so where a latent that was given makes a picture far from the photo."""
+    error = (found.image - job.picture.image[None].to(found.image)).square()
+    psnr_db = -10 * float(masked_mean(error, mask.to(error)).clamp(min=1e-10).log10())
+    if not psnr_db >= job.inversion.poor_db:
+        progress.on_note(
+            f"The given latent's picture is far from the photo (PSNR {psnr_db:.1f} dB); it may be of another photo, "
+            "crop or generator."
+        )
+    return found
+
+
+def _found_or_kept(
+    job: Plan,
+    mask: Float[Tensor, "1 1 s s"],
+    partial: Partial | None,
+    progress: Progress,
+    loss: tuple[InvertConfig, Perceptual | None],
+) -> Found:
+    """By inversion, of the mirrored photo alone where the latent is given; or as it was kept."""
+    device, turns = job.gan.device, job.config.turn.use
     kept = partial.load("inversion.safetensors") if partial else None
     if kept:
         tensors, facts = kept

@@ -131,6 +131,8 @@ class Keeper:
                 ) from error
 
     def on_iteration(self, event: Event) -> None:
+        while self.log and self.log[-1]["done"] >= event.done:
+            self.log.pop()  # the networks went back: what came of it is undone
         where = {"phase": event.phase.title, "iteration": event.iteration, "done": event.done}
         self.log.append({**where, "seconds": round(event.seconds, 6), **event.terms})
         self._total = event.total

@@ -13,6 +13,7 @@ import torch
 
 from bozzetto import processes
 from bozzetto.config import GeneralConfig
+from bozzetto.disk import clear, leftovers
 from bozzetto.errors import InputError, OutputError
 from bozzetto.export.files import check_writable, write_text
 from bozzetto.gan.generator import Gan
@@ -57,6 +58,8 @@ def train(job: GeneralJob, progress: GeneralProgress) -> Path:
     processes.wait()
     message = f"Stopped. {folder} keeps the training; go on with --resume."
     with held(partial), Interrupts(message) as interrupts:
+        if chief:  # of a training that was killed while it wrote
+            clear([one for suffix in (".safetensors", ".md") for one in leftovers(job.out.with_suffix(suffix))])
         problem = _gather(job, config, gan, photos, names, partial, progress)
         judge = judge_of(job, config, gan, others, progress)
         fit = JointFit(problem, config, job.seed, folder)
@@ -114,6 +117,7 @@ class _Watch:
         self.sums: dict[str, list[float]] = {}
         self.done = 0
         self.kept_at = time.monotonic()
+        self.kept_since = False  # samples were last written over
 
     def restore(self, state: JointState, problem: Problem, folder: Path, resume: bool) -> None:
         """Bring a fresh state to where the working folder has it, in every process alike."""
@@ -121,11 +125,13 @@ class _Watch:
         found = source.load(STATE) if resume else None
         if found is not None:
             state.restore(found[0], problem)
-            self.done = found[1]["done"]
+            self.done, self.kept_since = found[1]["done"], True
             if self.partial:
                 self.log = self.partial.load_log(self.done)
 
     def on_iteration(self, event: JointEvent) -> None:
+        if event.done <= self.done:  # the networks went back: what came of it is undone
+            self.log, self.sums = [line for line in self.log if line["done"] < event.done], {}
         self.done = event.done
         for name, value in {**event.terms, "seconds": event.seconds}.items():
             self.sums.setdefault(name, []).append(value)
@@ -150,13 +156,19 @@ class _Watch:
             self.interrupts.raise_if_asked()
             raise Interrupted(self.message)
 
+    def on_overwriting(self, state: JointState) -> None:
+        """A state that was kept since the last time may need the samples as they are; keep one that does not."""
+        if self.kept_since:
+            self.keep(state)
+        self.kept_since = False
+
     def keep(self, state: JointState) -> None:
         """Write log and state; the first process alone."""
         if self.partial is not None:
             self.partial.save_log(self.log)
             self.partial.save(STATE, state.tensors(), {"done": self.done})
             self.partial.save_progress({"done": self.done})
-        self.kept_at = time.monotonic()
+        self.kept_at, self.kept_since = time.monotonic(), True
 
     def validate(self, state: JointState, epoch: int) -> float | None:
         if self.judge is None:

@@ -26,7 +26,7 @@ FEW = [
     *("--collect-batches", "1", "--prior.iterations", "3", "--prior.threshold", "0", "--turn.use", "False"),
     *("--nets.width", "0.25"),
 ]
-INVERT = ["--inversion.steps", "2", "--inversion.start-samples", "8"]
+INVERT = ["--inversion.steps", "2", "--inversion.start-samples", "8", "--inversion.hopeless-db", "0"]
 TRAIN = ["--supervised.iterations", "2", "--supervised.batch", "2", "--supervised.width", "0.25"]
 
 

@@ -224,7 +224,16 @@ def test_a_reconstruction_keeps_its_crop(place: Path, capsys: pytest.CaptureFixt
     wide.save("wide.png")
     few = ("--albedo", "1", "--project", "1", "--factorise", "1", "--samples", "2", "--stages", "1")
     more = ("--collect-batches", "1", "--prior.iterations", "2", "--turn.use", "False", "--formats", "png")
-    inversion = ("--inversion.steps", "2", "--inversion.start-samples", "64", "--mask", "border")
+    inversion = (
+        "--inversion.steps",
+        "2",
+        "--inversion.start-samples",
+        "64",
+        "--mask",
+        "border",
+        "--inversion.hopeless-db",
+        "0",
+    )
     argv = ["reconstruct", "wide.png", "--gan", "tiny.safetensors", "--crop", "30,10,16", *few, *more, *inversion]
     assert execute([*argv, "--out", "one"]) == 0
     config = Reconstruction.load(Path("one")).provenance.config

@@ -28,8 +28,8 @@ from tiny_run import photo, same_files, write_gan
 FEW = [
     *("--albedo", "2", "--project", "2", "--factorise", "2", "--samples", "2", "--stages", "1"),
     *("--collect-batches", "2", "--prior.iterations", "3", "--prior.threshold", "0", "--turn.use", "False"),
-    *("--inversion.steps", "3", "--inversion.start-samples", "64", "--formats", "png", "--mask", "border"),
-    *("--nets.width", "0.25"),
+    *("--inversion.steps", "3", "--inversion.start-samples", "64", "--inversion.hopeless-db", "0"),
+    *("--formats", "png", "--mask", "border", "--nets.width", "0.25"),
 ]
 TENSORS = ("scene.safetensors", "networks.safetensors")
 

@@ -60,6 +60,9 @@ class Watch:
     def on_state(self, state: JointState) -> None:
         return None
 
+    def on_overwriting(self, state: JointState) -> None:
+        return None
+
     def validate(self, state: JointState, epoch: int) -> float | None:
         self.judged.append(epoch)
         return self.scores[len(self.judged) - 1] if self.scores else None

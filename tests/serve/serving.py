@@ -67,7 +67,7 @@ def head_settings(folder: Path) -> Settings:
         folder / "served",
         generators={"heads": "heads"},
         presets={"short": config, "long": LONG},
-        inversion=InvertConfig(steps=6, start_samples=32),
+        inversion=InvertConfig(steps=6, start_samples=32, poor_db=0.0, hopeless_db=0.0),
         formats=("png", "glb", "viewer"),
     )
 

@@ -57,7 +57,8 @@ def command(place: Path, name: str, *words: str) -> list[str]:
             "--maps",
         ),
         *(str(place / "maps"), "--gan", str(place / "tiny.safetensors"), "--test-heads", str(place / "heads.npz")),
-        *("--out", str(place / "out"), "--inversion.steps", "1", "--inversion.start-samples", "8", *words),
+        *("--out", str(place / "out"), "--inversion.steps", "1", "--inversion.start-samples", "8"),
+        *("--inversion.hopeless-db", "0", *words),
     ]
 
 

@@ -135,7 +135,8 @@ def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str
         temporary.write_bytes(save(tensors, metadata))
         put_in_place(temporary, path)
     except (SafetensorError, OSError) as error:
-        raise OutputError(f"{path} cannot be written ({error}); free some space or choose another place.") from None
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{path} cannot be written ({reason}); free some space or choose another place.") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -56,6 +56,8 @@ class InvertConfig:
     start_samples: int | None = None  # random samples to guess the start from; None: by the generator's size
     plateau_steps: int = 40  # a photo is done when its loss has not fallen ...
     plateau_fraction: float = 0.002  # ... by this part of itself for so many steps; 0 steps: never
+    poor_db: float = 17.0  # PSNR inside the mask below which a fit warns; a generator's own kind: 20 and more
+    hopeless_db: float = 12.0  # below which the photo is given up, as noise and patterns are; 0: never
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,23 @@ def check_inversion(config: InvertConfig) -> None:
             raise InputError(f"The inversion's {name} cannot be {value}; give a number from 0 to 1.")
     if config.image_weight + config.feature_weight + config.perceptual_weight == 0:
         raise InputError("The inversion compares nothing: image, feature and perceptual weight cannot all be 0.")
+
+
+def judge_inversion(psnr_db: float, config: InvertConfig, gan_name: str) -> str | None:
+    """A sentence where an inversion is too poor to trust what comes of it, None where it is good enough.
+
+    psnr_db: of the generator's nearest picture to the photo, inside the mask.
+    Raises FitError where it is too poor to go on with.
+    """
+    found = f"The nearest picture that the generator '{gan_name}' makes of the photo is poor: PSNR {psnr_db:.1f} dB"
+    if config.hopeless_db > 0 and not psnr_db >= config.hopeless_db:
+        raise FitError(
+            f"{found}, below {config.hopeless_db:g}; try a generator of what the photo shows, another --crop or "
+            "--mask, or go on all the same with --inversion.hopeless-db 0."
+        )
+    if psnr_db >= config.poor_db:
+        return None
+    return f"{found}; the shape is learned from such pictures, so look at inversion.png before you trust it."
 
 
 def invert(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import os
 import tempfile
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -23,18 +26,25 @@ class Collected:
     def __init__(self, path: Path | None, photos: int, kept: int, size: int) -> None:
         """path: None for a file that goes away with this object. Raises OutputError where there is no room."""
         shape = (photos, kept, 3, size, size)
+        self.size_bytes = 2 * math.prod(shape)
         try:
             if path is None:
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the array
-                self.array = np.memmap(self._file, np.float16, "w+", shape=shape)
+                _take_room(self._file, self.size_bytes)
+                self.array = np.memmap(self._file, np.float16, "r+", shape=shape)
             else:
-                fits = path.is_file() and path.stat().st_size == 2 * int(np.prod(shape))
-                self.array = np.memmap(path, np.float16, "r+" if fits else "w+", shape=shape)
+                fits = path.is_file() and path.stat().st_size == self.size_bytes
+                with path.open("r+b" if fits else "w+b") as file:
+                    _take_room(file, self.size_bytes)
+                self.array = np.memmap(path, np.float16, "r+", shape=shape)
         except OSError as error:
-            raise OutputError(
-                f"There is no room for {np.prod(shape) * 2 / 2**20:.0f} MB of samples ({error.strerror or error}); "
-                "free some space, or use fewer photos or a smaller --fit.project.collect-batches."
-            ) from error
+            raise self._no_room(error) from error
+
+    def _no_room(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"There is no room for {self.size_bytes / 2**20:.0f} MB of samples ({error.strerror or error}); "
+            "free some space, or use fewer photos or a smaller --fit.project.collect-batches."
+        )
 
     def put(self, photos: Int[Tensor, "b"], batch: int, images: Float[Tensor, "m 3 s s"]) -> None:
         """Keep batch number `batch` of these photos: Np samples each, photo by photo."""
@@ -47,5 +57,22 @@ class Collected:
         return torch.from_numpy(np.asarray(self.array[photos.numpy(), samples.numpy()])).float()
 
     def flush(self) -> None:
-        """Write what is still in memory."""
-        self.array.flush()
+        """Write what is still in memory. Raises OutputError where the disk refuses."""
+        try:
+            self.array.flush()
+        except OSError as error:
+            raise self._no_room(error) from error
+
+
+def _take_room(file: IO[bytes], size: int) -> None:
+    """Make the file so large and have its room on the disk set aside; what is in it stays.
+
+    A mapped file without room ends the process when it is written to and the disk is full (SIGBUS). Raises OSError.
+    """
+    file.seek(0, os.SEEK_END)
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    while (missing := size - file.tell()) > 0:
+        file.write(bytes(min(missing, 2**20)))
+    file.flush()

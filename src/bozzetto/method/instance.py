@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bozzetto.config import OptimConfig
 from bozzetto.errors import FitError
-from bozzetto.method.guard import find_trouble, step_back
+from bozzetto.method.guard import ADVICE, SHAPE_ADVICE, find_collapse, find_damage, find_trouble, recover, remember
 from bozzetto.method.initialise import PriorStep
 from bozzetto.method.problem import Problem
 from bozzetto.method.schedule import Phase, PhaseKind, phases
@@ -98,7 +98,7 @@ def fit(problem: Problem, state: FitState, watcher: Watcher | None = None) -> Ne
     """Walk the schedule from where the state stands to its end.
 
     Raises:
-        FitError: a loss or gradient became non-finite, and again after a step back.
+        FitError: the numbers went wrong, and again after all that `guard.recover` does.
     """
     watcher = watcher or Silent()
     rows = phases(problem.config, problem.prior is not None)
@@ -109,6 +109,7 @@ def fit(problem: Problem, state: FitState, watcher: Watcher | None = None) -> Ne
         compute = _step(phase, problem, state)
         trained = moves(problem, phase.kind)
         state.nets.train_only(trained)
+        remember(state, trained)
         optim = problem.config.optim
         parameters = state.nets.parameters(trained)
         while state.iteration < phase.iterations:
@@ -122,7 +123,7 @@ def fit(problem: Problem, state: FitState, watcher: Watcher | None = None) -> Ne
                 terms["total"].backward()
                 trouble = find_trouble(terms, parameters)
                 if trouble is not None:
-                    step_back(state, trouble, phase)
+                    recover(state, trouble, phase.kind, phase.title, parameters)
                     continue
                 state.optimiser.step()
             values = {name: float(value.detach()) for name, value in terms.items()}
@@ -135,10 +136,22 @@ def fit(problem: Problem, state: FitState, watcher: Watcher | None = None) -> Ne
             watcher.on_iteration(Event(phase, state.iteration, before + state.iteration, total, values, seconds))
             if state.iteration < phase.iterations:
                 watcher.on_state(state)
-        state.phase, state.iteration, state.optimiser = state.phase + 1, 0, None
+        if _is_bad(phase, state, problem, parameters):
+            continue
+        state.phase, state.iteration, state.optimiser, state.start = state.phase + 1, 0, None, {}
         watcher.on_state(state)
     state.nets.train_only(())
     return state.nets
+
+
+def _is_bad(phase: Phase, state: FitState, problem: Problem, parameters: list[nn.Parameter]) -> bool:
+    """Look at what a phase ends with; where it is bad, go back to the phase's beginning, or raise FitError."""
+    trouble, advice = find_damage(parameters, state.optimiser), ADVICE
+    if trouble is None and phase.kind == "factorise":
+        trouble, advice = find_collapse(state.nets, problem), SHAPE_ADVICE
+    if trouble is None:
+        return False
+    return recover(state, trouble, phase.kind, phase.title, parameters, at_end=True, advice=advice)
 
 
 def _step(phase: Phase, problem: Problem, state: FitState) -> Callable[[], dict[str, Tensor]]:

@@ -20,13 +20,13 @@ from torch.optim import Adam
 
 from bozzetto import processes
 from bozzetto.config import GeneralConfig, OptimConfig
-from bozzetto.errors import FitError
 from bozzetto.method.collected import Collected
+from bozzetto.method.guard import find_collapse, find_damage, find_trouble, recover, remember
 from bozzetto.method.initialise import PriorStep
 from bozzetto.method.instance import moves
 from bozzetto.method.joint_schedule import JointPhase, batch_of, joint_phases, visits
 from bozzetto.method.problem import Problem
-from bozzetto.method.state import adam_tensors, make_optimiser, restore_adam
+from bozzetto.method.state import adam_tensors, guard_from, guard_tensors, make_optimiser, restore_adam
 from bozzetto.method.step1_albedo import AlbedoStep
 from bozzetto.method.step2_project import ProjectStep
 from bozzetto.method.step3_factorise import factorise_terms
@@ -35,6 +35,7 @@ from bozzetto.seeds import seeded
 
 STEP = 3  # stream of random numbers
 COLLECTED = "collected.f16"
+JOINT_ADVICE = "try a lower --fit.optim.lr, another --seed or --fit.compute.precision fp32"
 KINDS = ("prior", "albedo", "project", "factorise")  # each has an Adam of its own, for the whole training
 
 
@@ -49,6 +50,9 @@ class JointState:
     best: dict[str, Tensor] | None = None  # the networks that validated best
     best_score: float = math.inf
     stale: int = 0  # validations since then
+    rate: float = 1.0  # times the learning rate; lower after trouble (method/guard.py)
+    went_back: bool = False  # to where a phase began
+    start: dict[str, Tensor] = field(default_factory=dict)  # weights that the phase trains, as it began
 
     def tensors(self) -> dict[str, Tensor]:
         """The whole state under flat names."""
@@ -57,6 +61,7 @@ class JointState:
         out["best_score"] = torch.tensor(self.best_score, dtype=torch.float64)
         for kind, optimiser in self.optimisers.items():
             out |= adam_tensors(optimiser, f"adam.{kind}.")
+        out |= guard_tensors(self.rate, self.went_back, self.start)
         if self.best is not None:
             out |= {f"best.{name}": value for name, value in self.best.items()}
         return out
@@ -67,10 +72,15 @@ class JointState:
         self.phase, self.iteration, self.stale = (int(v) for v in tensors["position"])
         self.best_score = float(tensors["best_score"])
         self.best = {k[5:]: v for k, v in tensors.items() if k.startswith("best.")} or None
+        self.rate, self.went_back, self.start = guard_from(tensors, problem.photo.device)
         self.optimisers = {}
         for kind in KINDS:
             if any(name.startswith(f"adam.{kind}.") for name in tensors):
                 restore_adam(self.optimiser(kind, problem), tensors, f"adam.{kind}.")
+
+    def forget(self, kind: str) -> None:
+        """Drop Adam's moments of a kind of step."""
+        self.optimisers.pop(kind, None)
 
     def optimiser(self, kind: str, problem: Problem) -> Adam:
         """The Adam of a kind of step."""
@@ -101,6 +111,10 @@ class JointWatcher(Protocol):
 
     def on_state(self, state: JointState) -> None:
         """Called between iterations, in every process."""
+        ...
+
+    def on_overwriting(self, state: JointState) -> None:
+        """Called in every process before the samples that a state kept until now may need are written over."""
         ...
 
     def validate(self, state: JointState, epoch: int) -> float | None:
@@ -135,17 +149,24 @@ class JointFit:
         """Walk the schedule from where the state stands to its end, and return the best networks there were.
 
         Raises:
-            FitError: a loss became non-finite.
+            FitError: the numbers went wrong, and again after all that `guard.recover` does.
             OutputError: there is no room for samples.
         """
         total = sum(phase.step.iterations for phase in self.phases)
         while state.phase < len(self.phases):
             phase = self.phases[state.phase]
             before = sum(row.step.iterations for row in self.phases[: state.phase])
-            state.nets.train_only(moves(self.problem, phase.step.kind))
+            trained = moves(self.problem, phase.step.kind)
+            state.nets.train_only(trained)
+            remember(state, trained)
+            if phase.step.kind == "collect" and state.iteration == 0:
+                watcher.on_overwriting(state)
+                processes.wait()
             while state.iteration < phase.step.iterations:
                 start = time.perf_counter()
                 terms = self._iterate(state, phase)
+                if terms is None:
+                    continue
                 state.iteration += 1
                 seconds = time.perf_counter() - start
                 event = JointEvent(phase, state.iteration, before + state.iteration, total, terms, seconds)
@@ -155,7 +176,9 @@ class JointFit:
             if phase.step.kind == "collect":
                 self._store(phase).flush()
                 processes.wait()
-            state.phase, state.iteration = state.phase + 1, 0
+            if self._is_bad(state, phase):
+                continue
+            state.phase, state.iteration, state.start = state.phase + 1, 0, {}
             ends = phase.ends_epoch and self._judge(state, watcher, phase.epoch)
             watcher.on_state(state)
             if ends:
@@ -180,7 +203,8 @@ class JointFit:
             state.stale += 1
         return 0 < self.config.patience <= state.stale
 
-    def _iterate(self, state: JointState, phase: JointPhase) -> dict[str, float]:
+    def _iterate(self, state: JointState, phase: JointPhase) -> dict[str, float] | None:
+        """One step; its losses, or None where it was not taken: `state.iteration` is then where to go on."""
         number = state.phase
         everybody = batch_of(phase, number, state.iteration, self.seed, self.photos, self.batch)
         mine = everybody[self.rank * self.share : (self.rank + 1) * self.share]
@@ -197,24 +221,41 @@ class JointFit:
             return {}
         terms = self._terms(part, state.nets, phase, rows, rng)
         optimiser = state.optimiser(phase.step.kind, self.problem)
-        optimiser.param_groups[0]["lr"] = self._learning_rate(phase, state)
+        optimiser.param_groups[0]["lr"] = self._learning_rate(phase, state) * state.rate
         optimiser.zero_grad(set_to_none=True)
         terms["total"].backward()
+        parameters = state.nets.parameters(moves(self.problem, phase.step.kind))
         if processes.place()[1] > 1:
-            for group in optimiser.param_groups:
-                for parameter in group["params"]:
-                    if parameter.grad is not None:
-                        parameter.grad = processes.mean(parameter.grad)
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad = processes.mean(parameter.grad)
+        trouble = self._anywhere(find_trouble(terms, parameters))
+        if trouble is not None:
+            if not recover(state, trouble, phase.step.kind, phase.title, parameters, advice=JOINT_ADVICE):
+                state.iteration += 1  # the same draws would come again
+            return None
         optimiser.step()
         values = processes.mean(torch.stack([value.detach().double() for value in terms.values()])).tolist()
-        found = dict(zip(terms, values, strict=True))
-        broken = [name for name, value in found.items() if not math.isfinite(value)]
-        if broken:
-            raise FitError(
-                f"The loss '{broken[0]}' became {found[broken[0]]} in {phase.title}, iteration {state.iteration + 1}; "
-                "try a lower --fit.optim.lr, another --seed or --fit.compute.precision fp32."
-            )
-        return found
+        return dict(zip(terms, values, strict=True))
+
+    def _anywhere(self, trouble: str | None) -> str | None:
+        """The trouble of this process or of another one: all of them do the same."""
+        found = processes.mean(torch.tensor(float(trouble is not None), device=self.problem.photo.device))
+        return trouble or ("A loss of another process is not finite" if float(found) > 0 else None)
+
+    def _is_bad(self, state: JointState, phase: JointPhase) -> bool:
+        """Look at what a phase ends with; where it is bad, go back to the phase's beginning, or raise FitError.
+
+        The networks are the same in all processes, and so is what is found.
+        """
+        kind = phase.step.kind
+        parameters = state.nets.parameters(moves(self.problem, kind))
+        trouble = find_damage(parameters, state.optimisers.get(kind))
+        if trouble is None and kind == "factorise":
+            trouble = find_collapse(state.nets, self.problem)
+        if trouble is None:
+            return False
+        return recover(state, trouble, kind, phase.title, parameters, at_end=True, advice=JOINT_ADVICE)
 
     def _count(self) -> int:
         return visits(self.photos, self.batch)

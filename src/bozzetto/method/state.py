@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -22,7 +23,9 @@ class FitState:
     iteration: int = 0
     optimiser: Adam | None = None
     collected: list[Tensor] = field(default_factory=list)  # each [b * Np, 3, S, S], [0, 1]
-    rate: float = 1.0  # times the learning rate; lower after a step back (method/guard.py)
+    rate: float = 1.0  # times the learning rate; lower after trouble (method/guard.py)
+    went_back: bool = False  # to where a phase began
+    start: dict[str, Tensor] = field(default_factory=dict)  # weights that the phase trains, as it began
 
     def tensors(self) -> dict[str, Tensor]:
         """The whole state under flat names, for a file without code (safetensors). Training on does not change it."""
@@ -31,8 +34,7 @@ class FitState:
         out["position"] = torch.tensor([self.phase, self.iteration, len(self.collected)])
         for i, batch in enumerate(self.collected):
             out[f"collected.{i}"] = batch.cpu().contiguous()
-        if self.rate != 1:
-            out["rate"] = torch.tensor(self.rate, dtype=torch.float64)
+        out |= guard_tensors(self.rate, self.went_back, self.start)
         if self.optimiser is not None:
             out |= adam_tensors(self.optimiser, "adam.")
         return out
@@ -43,11 +45,31 @@ class FitState:
         self.generator.set_state(tensors["rng"])
         self.phase, self.iteration, kept = (int(v) for v in tensors["position"])
         self.collected = [tensors[f"collected.{i}"] for i in range(kept)]
-        self.rate = float(tensors["rate"]) if "rate" in tensors else 1.0
+        self.rate, self.went_back, self.start = guard_from(tensors, next(self.nets.depth.parameters()).device)
         self.optimiser = None
         if any(name.startswith("adam.") for name in tensors):
             self.optimiser = make_optimiser(self.nets.parameters(moves), optim, optim.lr, fused)
             restore_adam(self.optimiser, tensors, "adam.")
+
+    def forget(self, kind: str) -> None:
+        """Drop Adam's moments."""
+        self.optimiser = None
+
+
+def guard_tensors(rate: float, went_back: bool, start: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What it takes to go back to where a phase began, under flat names; nothing of what was never needed."""
+    out = {f"start.{name}": _copy(value) for name, value in start.items()}
+    if rate != 1:
+        out["rate"] = torch.tensor(rate, dtype=torch.float64)
+    if went_back:
+        out["went_back"] = torch.ones(1)
+    return out
+
+
+def guard_from(tensors: Mapping[str, Tensor], device: torch.device) -> tuple[float, bool, dict[str, Tensor]]:
+    """Inverse of `guard_tensors`."""
+    start = {name[6:]: value.to(device) for name, value in tensors.items() if name.startswith("start.")}
+    return float(tensors["rate"]) if "rate" in tensors else 1.0, "went_back" in tensors, start
 
 
 def _copy(value: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from bozzetto.disk import clear
 from bozzetto.errors import OutputError
 from bozzetto.export.files import write_error, write_text, writing
 from bozzetto.lock import LOCK, acquire, release
@@ -105,9 +106,17 @@ class Partial:
 
 @contextmanager
 def held(partial: Partial | None) -> Iterator[None]:
-    """Let go of a working folder at the end of the block, whatever happens in it."""
+    """Let go of a working folder at the end of the block, whatever happens in it.
+
+    Where the disk refuses to be written to, OutputError says what is kept.
+    """
     try:
         yield
+    except OutputError as error:
+        if partial is None or not isinstance(error.__cause__, OSError) or not (partial.folder / RECORD).is_file():
+            raise
+        kept = f"{partial.folder} keeps what is done; go on with --resume"
+        raise OutputError(f"{str(error).removesuffix('.')}; {kept}.") from error
     finally:
         if partial is not None:
             partial.release()
@@ -151,6 +160,7 @@ def _start(partial: Partial, resume: bool, overwrite: bool) -> None:
     if record is not None:
         differing = differences(record.get("settings"), settings)
         if resume and not differing:
+            clear([entry for entry in folder.iterdir() if _is_unfinished(entry)])  # of a run that was killed
             return
         if not overwrite:
             raise OutputError(_refusal(folder, record, differing, resume))
@@ -197,8 +207,15 @@ def _record(folder: Path) -> dict[str, Any] | None:
 
 
 def _is_ours(entry: Path) -> bool:
-    unfinished = entry.name.startswith(".") and ".part" in entry.name
-    return entry.name in OUR_NAMES or entry.name == LOCK or unfinished or bool(OUR_CHUNKS.fullmatch(entry.name))
+    return entry.name in OUR_NAMES or entry.name == LOCK or _is_unfinished(entry) or _is_chunk(entry)
+
+
+def _is_chunk(entry: Path) -> bool:
+    return bool(OUR_CHUNKS.fullmatch(entry.name))
+
+
+def _is_unfinished(entry: Path) -> bool:
+    return entry.name.startswith(".") and ".part" in entry.name
 
 
 def _clear(folder: Path) -> None:

@@ -86,8 +86,9 @@ def mask_photo(
 
     A mask file wins over everything. `auto` takes the alpha channel if it cuts something out, then the first of the
     category's segmenters that is installed and finds something, then the whole photo, with a note; it downloads
-    nothing. A segmenter asked for by name is used, and its mask kept whatever it looks like, with a note if it is of
-    no use. `square` is what was cut out of a photo of `original_size`, and is cut out of a mask file too.
+    nothing. A segmenter asked for by name is used, with a note if its mask is of no use; a fit refuses an empty one
+    (`ingredients.require_object`). `square` is what was cut out of a photo of `original_size`, and is cut out of a
+    mask file too.
 
     Raises:
         InputError, MissingExtraError, CheckpointError: the segmenter or mask asked for cannot be used.

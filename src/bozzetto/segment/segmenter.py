@@ -42,9 +42,19 @@ def mask_problem(mask: Float[Tensor, "1 s s"]) -> str | None:
     """
     if not bool(mask.isfinite().all()):
         return "The mask holds values that are not numbers."
-    share = float((mask >= OBJECT_LEVEL).float().mean())
+    share = _share(mask)
     if share < LEAST_SHARE:
         return f"The mask is all but empty: {100 * share:.1f} % of the photo counts as object."
     if share > MOST_SHARE:
         return f"The mask covers everything: {100 * share:.1f} % of the photo counts as object."
     return None
+
+
+def covers_everything(mask: Float[Tensor, "1 s s"]) -> bool:
+    """Whether one photo's mask leaves nothing that could be background: of no use, but it can be worked with."""
+    return bool(mask.isfinite().all()) and _share(mask) > MOST_SHARE
+
+
+def _share(mask: Float[Tensor, "1 s s"]) -> float:
+    """Of the photo that counts as object."""
+    return float((mask >= OBJECT_LEVEL).float().mean())

@@ -113,6 +113,9 @@ class Judging:
     def on_state(self, state: JointState) -> None:
         return None
 
+    def on_overwriting(self, state: JointState) -> None:
+        return None
+
     def validate(self, state: JointState, epoch: int) -> float | None:
         self.rows.append(self.judge(state))
         return None
