@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from torch import Tensor
 
 from bozzetto.crop import MIN_SIDE_PX, Square, cut, middle_square
+from bozzetto.disk import DAMAGED
 from bozzetto.download import sha256_of
 from bozzetto.errors import InputError
 from bozzetto.tarred import read_member, tar_around
@@ -39,7 +39,7 @@ ORIENTATIONS = {
     8: Image.Transpose.ROTATE_90,
 }
 # What Pillow's decoders raise for files that are cut off or damaged.
-DECODER_ERRORS = (OSError, SyntaxError, ValueError, IndexError, TypeError, KeyError, EOFError, struct.error)
+DECODER_ERRORS = (OSError, *DAMAGED)
 
 
 @dataclass(frozen=True)

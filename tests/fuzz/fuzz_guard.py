@@ -48,7 +48,8 @@ class Watch:
     def __init__(self) -> None:
         self.armed = False
         self.heard: list[str] = []
-        codecs.lookup("cp437")  # of names in zips; loaded at first use
+        for name in ("cp437", "raw_unicode_escape"):  # of names in zips, and old text; loaded at first use
+            codecs.lookup(name)
         sys.addaudithook(self._hear)
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
@@ -74,7 +75,7 @@ def outcome_of(path: Path, watch: Watch, load: Callable[[Path], None] = loaded) 
     """Load one file under guard."""
     from bozzetto.errors import BozzettoError
 
-    size, before = path.stat().st_size, _reset_peak_kb()
+    size, before = path.stat().st_size, reset_peak_kb()
     watch.heard.clear()
     sentence, fault, place = "", "", ""
     with warnings.catch_warnings():
@@ -89,7 +90,7 @@ def outcome_of(path: Path, watch: Watch, load: Callable[[Path], None] = loaded) 
             place = _place(error)
         finally:
             watch.armed = False
-    grown_mb = (_peak_kb() - before) / 1024
+    grown_mb = (peak_kb() - before) / 1024
     if watch.heard:
         fault, place = f"asked the system for {watch.heard[0]}", watch.heard[0]
     elif not fault and grown_mb > MEMORY_MB + PER_BYTE * size / 2**20:
@@ -106,19 +107,19 @@ def _place(error: BaseException) -> str:
     return f"{type(error).__name__} {Path(last.filename).name}:{last.lineno}" if last else type(error).__name__
 
 
-# -- memory: Linux tells the peak since it was last reset, other systems that of the whole process ----------------------
+# -- memory: Linux tells the peak since it was last reset, other systems that of the whole process --------------------
 
 
-def _reset_peak_kb() -> int:
+def reset_peak_kb() -> int:
     try:
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")
     except OSError:
         pass
-    return _peak_kb()
+    return peak_kb()
 
 
-def _peak_kb() -> int:
+def peak_kb() -> int:
     try:
         with open("/proc/self/status") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))

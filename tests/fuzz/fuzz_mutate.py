@@ -21,7 +21,7 @@ import numpy as np
 
 Rng = random.Random
 
-# -- values that code which expects another one may trip over -------------------------------------------------------------
+# -- values that code which expects another one may trip over ---------------------------------------------------------
 
 NUMBERS = (0, 1, -1, 2, 3, 4, 8, 17, 100, 255, 256, 1023, 1024, 2**15, 2**31 - 1, 2**31, 2**40, 2**63, -(2**63), 10**30)
 FLOATS = (0.0, -0.0, 0.5, 1.5, -1.0, 1e-300, 1e300, math.inf, -math.inf, math.nan)
@@ -60,8 +60,9 @@ _SINGLE = frozenset(
 
 _UNICODE = frozenset(("BINUNICODE", "SHORT_BINUNICODE"))
 _PUTS = frozenset(("BINPUT", "LONG_BINPUT", "MEMOIZE"))
+_OPCODES = {opcode.name: opcode for opcode in pickletools.opcodes}
 
-# -- pickles -----------------------------------------------------------------------------------------------------------
+# -- pickles ----------------------------------------------------------------------------------------------------------
 
 
 def operations(data: bytes) -> tuple[list[tuple[str, bytes]], bytes]:
@@ -107,10 +108,47 @@ def _replace(parts: Parts, rng: Rng) -> None:
 
 
 def _replace_named(parts: Parts, rng: Rng) -> None:
-    """Push another value behind a name. Every name is as likely as any other, however often it occurs."""
+    """Push another value behind a name. Every name is as likely as any other, however often it occurs.
+
+    The old value is made, memorised and dropped, so that what refers to its parts later still finds them.
+    """
     named = _after_names(parts)
-    if named:
-        parts[rng.choice(named[rng.choice(list(named))])] = ("NONE", rng.choice(_PUSHES))
+    if not named:
+        return
+    start = rng.choice(named[rng.choice(list(named))])
+    end = _end_of_value(parts, start)
+    memorised = sum(name in _PUTS for name, _ in parts[:start])
+    if memorised and rng.random() < 0.2:
+        push = b"j" + struct.pack("<I", rng.randrange(memorised))
+    else:
+        push = rng.choice(_PUSHES)
+    parts.insert(end + 1, ("POP", b"0" + push))
+
+
+def _end_of_value(parts: Parts, start: int) -> int:
+    """Index of the last operation that belongs to the value which begins at `start`."""
+    depth, marks, end = 0, [], start
+    for i in range(start, min(start + 3000, len(parts))):
+        opcode = _OPCODES.get(parts[i][0])
+        if opcode is None:
+            break
+        before, after = opcode.stack_before, opcode.stack_after
+        if pickletools.markobject in before:
+            if not marks:
+                break
+            below = before.index(pickletools.markobject)
+            depth = marks.pop() - below
+        else:
+            depth -= len(before)
+        if depth < 0:
+            break
+        if opcode.name == "MARK":
+            marks.append(depth)
+        else:
+            depth += len(after)
+        if depth == 1 and not marks:
+            end = i
+    return end
 
 
 def _after_names(parts: Parts) -> dict[bytes, list[int]]:
@@ -125,17 +163,18 @@ def _after_names(parts: Parts) -> dict[bytes, list[int]]:
             if text is not None:
                 memo[key] = text
             continue
-        if text is not None and name in _SINGLE:
+        if text is not None:
             found.setdefault(text, []).append(i)
         if name in _UNICODE:
             text = code[5:] if name == "BINUNICODE" else code[2:]
         elif name in ("BINGET", "LONG_BINGET"):
             text = memo.get(b"%d" % int.from_bytes(code[1:], "little"))
         else:
+            if name == "STACK_GLOBAL" and found:  # what it names is no value
+                for places in found.values():
+                    places[:] = [place for place in places if place < i - 3]
             text = None
-    return found
-
-
+    return {text: places for text, places in found.items() if places}
 
 
 def _other_text(parts: Parts, rng: Rng) -> None:
@@ -171,7 +210,7 @@ def _insert(parts: Parts, rng: Rng) -> None:
 
 _WAYS = (*[_replace_named] * 6, _replace, _replace, _other_text, _swap, _delete, _repeat, _insert)
 
-# -- zips --------------------------------------------------------------------------------------------------------------
+# -- zips -------------------------------------------------------------------------------------------------------------
 
 
 def _zip(data: bytes, rng: Rng) -> bytes:
@@ -205,7 +244,7 @@ def zipped(entries: list[tuple[str, bytes]]) -> bytes:
     return out.getvalue()
 
 
-# -- safetensors -------------------------------------------------------------------------------------------------------
+# -- safetensors ------------------------------------------------------------------------------------------------------
 
 _JSONS: tuple[Any, ...] = (
     *NUMBERS, *FLOATS, *TEXTS[:-1], None, True, [], {}, [1, 2], {"4": 2}, {"a": None}, [[]], "1e5", "-1", "Infinity",
@@ -260,7 +299,7 @@ def _json(value: Any, rng: Rng) -> Any:
     return rng.choice(_JSONS)
 
 
-# -- anything ----------------------------------------------------------------------------------------------------------
+# -- anything ---------------------------------------------------------------------------------------------------------
 
 
 def _bytes(data: bytes, rng: Rng) -> bytes:
@@ -283,9 +322,12 @@ def _bytes(data: bytes, rng: Rng) -> bytes:
     return bytes(changed)
 
 
-def mutated(data: bytes, rng: Rng, blind: Callable[[bytes], bytes] | None = None) -> bytes:
-    """The file with something changed. blind: a change of bytes that knows nothing of formats, used now and then."""
-    if rng.random() < 0.05:
+def mutated(data: bytes, rng: Rng, blind: Callable[[bytes], bytes] | None = None, anywhere: float = 0.05) -> bytes:
+    """The file with something changed.
+
+    blind: a change of bytes that knows nothing of formats, made in the share `anywhere` of cases; None: one of ours.
+    """
+    if rng.random() < anywhere:
         return (blind or (lambda b: _bytes(b, rng)))(data)
     if data.startswith(b"PK\x03\x04"):
         return _zip(data, rng)

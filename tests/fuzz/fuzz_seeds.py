@@ -47,7 +47,9 @@ def seeds() -> dict[str, bytes]:
         "own3.safetensors": _own(g3["r"], None, mean),
         "rosinality.pt": rosinality_files.written(rosinality_files.converted(spec2())),
         "trained_legacy.pt": rosinality_files.written(rosinality_files.trained(spec2()), legacy=True),
-        "state.pt": rosinality_files.written({f"module.{k}": v for k, v in rosinality_files.states(spec2())[0].items()}),
+        "state.pt": rosinality_files.written(
+            {f"module.{k}": v for k, v in rosinality_files.states(spec2())[0].items()}
+        ),
         "ada.pkl": _nvlabs(nvlabs_files.generator2(g, mean), None),
         "ada_classes.pkl": _nvlabs(
             nvlabs_files.generator2(classes[0], mean, attributes=False, conv_clamp=0.5),
@@ -62,7 +64,9 @@ def seeds() -> dict[str, bytes]:
     for arch in ("skip", "resnet"):
         nets = tiny_networks(spec2(generator_arch=arch))
         with nvlabs_files.official_modules():
-            found[f"tensorflow_{arch}.pkl"] = pickle.dumps(nvlabs_files.networks(*nets, mean), 2 if arch == "skip" else 4)
+            found[f"tensorflow_{arch}.pkl"] = pickle.dumps(
+                nvlabs_files.networks(*nets, mean), 2 if arch == "skip" else 4
+            )
     return found
 
 

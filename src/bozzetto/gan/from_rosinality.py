@@ -97,8 +97,10 @@ def spec_from_tensors(g: Mapping[str, Tensor], d: Mapping[str, Tensor] | None, f
 
 def _state(value: object, part: str, file: str) -> State:
     """A state dict of tensors only, without the prefix that parallel training may have left."""
-    if not isinstance(value, dict) or not value or not all(
-        isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items()
+    if (
+        not isinstance(value, dict)
+        or not value
+        or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
     ):
         raise CheckpointError(f"The file {file} holds a '{part}' that is not a table of tensors (a state dict).")
     return _plain_names(value)

@@ -21,7 +21,6 @@ from bozzetto.gan import ops
 from bozzetto.gan.pickle_records import one_line
 from bozzetto.gan.spec import StyleGan2Spec
 
-
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 REPEATED_BYTES = 4_000_000  # that may be shared between tensors of a file, such as filters
 
@@ -146,7 +145,9 @@ def to_ours(
                 f"The {what}'s filter '{constant.theirs}' is not the [1, 3, 3, 1] filter this program is written for."
             )
     if left:
-        raise CheckpointError(f"The {what} has a tensor nobody asked for, '{one_line(min(left), 80)}' ({len(left)} in all).")
+        raise CheckpointError(
+            f"The {what} has a tensor nobody asked for, '{one_line(min(left), 80)}' ({len(left)} in all)."
+        )
     return state
 
 

@@ -20,7 +20,6 @@ from bozzetto.gan.spec3 import LayerSpec, Schedule, StyleGan3Spec
 MAX_SIZES = 10  # one more than 4, 8, ... 1024
 
 
-
 def spec2_of(g: Module, file: str) -> StyleGan2Spec:
     """A StyleGAN2 generator. Raises CheckpointError for what this program does not compute."""
     tensors = g.flat()

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from bozzetto.disk import DAMAGED
 from bozzetto.errors import CheckpointError
 from bozzetto.gan.discriminator import Discriminator
 from bozzetto.gan.names import FLOATS, all_finite
@@ -74,8 +75,9 @@ def networks_of(
     others = {name for name in tensors if not name.startswith(("g.", "d."))}
     state = _part(tensors, "d")
     if others or ("discriminator_spec" in facts) != bool(state):
+        odd = min(others or {f"d.{name}" for name in state}, default="")
         raise CheckpointError(
-            f"The file {file} has a tensor nobody asked for, '{one_line(min(others or {f'd.{name}' for name in state}), 80)}'."
+            f"The file {file} has a tensor nobody asked for, '{one_line(odd, 80)}'."
             if others or state
             else f"The file {file} describes a discriminator and lacks its tensors."
         )
@@ -119,7 +121,7 @@ def read_spec(kind: type, text: str | None, file: str) -> Any:
     """A spec from its JSON, every field of its type. Raises CheckpointError."""
     try:
         return _record(kind, json.loads(text or ""))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except DAMAGED:
         raise CheckpointError(
             f"The file {file} does not say what network it holds in a form that can be read."
         ) from None
