@@ -27,6 +27,7 @@ CORPUS = Path(__file__).parent / "corpus"
 FINDINGS = "findings.jsonl"
 MISSING = "Note: Atheris is not installed and has no build for this system; the loaders are not fuzzed."
 MAX_BYTES = 100_000  # of an input
+WHOLE_AGAIN = 0.4  # share of changes that begin with a whole file: what is changed often is soon refused at once
 
 
 def main() -> int:
@@ -96,6 +97,7 @@ def fuzz(out: Path, seconds: int, seed: int) -> int:
             whole = outcome_of(path, watch)
         assert whole.loaded, (name, whole)
     known: set[str] = set()
+    whole_files = [data for data in seeds().values() if len(data) <= MAX_BYTES]
 
     def one(data: bytes) -> None:
         path.write_bytes(data)
@@ -110,6 +112,8 @@ def fuzz(out: Path, seconds: int, seed: int) -> int:
 
     def change(data: bytes, max_size: int, number: int) -> bytes:
         rng = random.Random(number)
+        if rng.random() < WHOLE_AGAIN:
+            data = rng.choice(whole_files)
         return mutated(data, rng, lambda b: bytes(atheris.Mutate(b, max_size)))[:max_size]
 
     words: list[Any] = [sys.argv[0], f"-seed={seed}", f"-max_total_time={seconds}", f"-max_len={MAX_BYTES}"]

@@ -61,7 +61,7 @@ def test_any_bytes_are_a_mask_and_a_photo_or_refused(kind: str, folder: Path) ->
         pytest.skip(f"this Pillow writes no {kind}")
     path = folder / "picture.bin"
 
-    @examples(120)
+    @examples(60)
     @given(damaged(*files(kind)))
     def check(data: bytes) -> None:
         path.write_bytes(data)
@@ -97,7 +97,7 @@ def test_any_bytes_are_true_depth_or_refused(suffix: str, folder: Path) -> None:
         write_depth16(torch.from_numpy(depth)[None], path, Depth16Scale(0.9, 1.1))
     whole = path.read_bytes()
 
-    @examples(150)
+    @examples(80)
     @given(damaged(whole))
     def check(data: bytes) -> None:
         path.write_bytes(data)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bozzetto.photo_list import list_photos, natural_key
 from bozzetto.tarred import members_of, read_member
 
+LINES = [b"a.png", b"# x", b"", b"sub", b"x.tar", b"..", b"y.txt", b"\xff"]
 MEMBERS = {"a.png": b"first", "sub/b.jpg": b"second", "sub/c.txt": b"third"}
 
 
@@ -39,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("sources")
 
 
-@examples(300)
+@examples(150)
 @given(damaged(*WHOLE))
 def test_any_bytes_are_a_tar_or_refused(folder: Path, data: bytes) -> None:
     path = folder / "photos.tar"
@@ -63,13 +64,8 @@ def test_photos_come_out_of_a_tar_as_they_went_in(folder: Path, members: dict[st
     assert {member.name: read_member(member) for member in members_of(path)} == members
 
 
-@examples(300)
-@given(
-    st.binary(max_size=80)
-    | st.lists(st.sampled_from([b"a.png", b"# x", b"", b"sub", b"x.tar", b"..", b"/", b"y.txt", b"\xff"])).map(
-        b"\n".join
-    )
-)
+@examples(150)
+@given(st.binary(max_size=80) | st.lists(st.sampled_from(LINES)).map(b"\n".join))
 def test_any_bytes_are_a_list_or_refused(folder: Path, data: bytes) -> None:
     path = folder / "photos.txt"
     path.write_bytes(data)

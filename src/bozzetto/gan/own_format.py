@@ -99,7 +99,9 @@ def built(kind: Callable[[Any], Net], spec: object, state: Mapping[str, Tensor],
             what = "lacks the tensor" if name in wanted else "has a tensor nobody asked for,"
             raise CheckpointError(f"The file {file} {what} '{one_line(name, 80)}'.")
         tensor = state[name]
-        if tensor.shape != wanted[name].shape or tensor.dtype not in FLOATS:
+        if tensor.dtype not in FLOATS:
+            raise CheckpointError(f"The tensor '{name}' in {file} is {tensor.dtype}; 16 to 64 bit numbers are needed.")
+        if tensor.shape != wanted[name].shape:
             raise CheckpointError(
                 f"The tensor '{name}' in {file} has shape {list(tensor.shape)} where {list(wanted[name].shape)} is "
                 "needed; the file does not fit what it says of itself."

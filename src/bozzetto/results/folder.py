@@ -37,6 +37,7 @@ THROUGH_GAN = "through_gan.safetensors"
 PREVIEW, PREVIEW_PICTURE = "preview.safetensors", "preview.png"
 OUR_NAMES = FILE_NAMES | {RECORD, SCENE, NETWORKS, THROUGH_GAN, LOG, PREVIEW, PREVIEW_PICTURE}
 _MAX_RECORD_BYTES = 16 * 2**20
+_MAX_DEPTH = 50  # of a record; ours have about 6
 
 
 # ---------------------------------------------------------------- writing
@@ -281,9 +282,18 @@ def _stored(folder: Path) -> dict[str, Any]:
         record = json.loads(content.decode("utf-8"))
     except DAMAGED as error:
         raise OutputError(f"{folder / RECORD} is cut off or no JSON; write the result again.") from error
-    if not isinstance(record, dict):
+    if not isinstance(record, dict) or _is_deeper(record, _MAX_DEPTH):
         raise OutputError(f"{folder / RECORD} is not a record of ours; name a result folder.")
     return record
+
+
+def _is_deeper(value: Any, limit: int) -> bool:
+    """Whether a JSON value is nested more than so many levels. What reads or shows a record may then recurse."""
+    level = [value]
+    for _ in range(limit):
+        inside = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = [child for children in inside for child in children]
+    return any(isinstance(one, dict | list) for one in level)
 
 
 def _record_of(folder: Path) -> dict[str, Any]:

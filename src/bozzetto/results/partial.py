@@ -175,8 +175,9 @@ def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _refusal(folder: Path, record: Mapping[str, Any], differing: list[str], resume: bool) -> str:
     if resume:
         return f"{folder} belongs to other settings ({', '.join(differing[:4])}); use another --out or delete it."
-    progress = record.get("progress") or {}
-    far = f" ({progress['done']} of {progress['total']} iterations)" if {"done", "total"} <= set(progress) else ""
+    progress = record.get("progress")
+    done, total = (progress.get(name) if isinstance(progress, dict) else None for name in ("done", "total"))
+    far = f" ({done} of {total} iterations)" if type(done) is int and type(total) is int else ""
     return f"{folder} holds an unfinished run{far}; go on with --resume or start over with --overwrite."
 
 
@@ -192,7 +193,7 @@ def _record(folder: Path) -> dict[str, Any] | None:
         # A run that was killed when it began, or when it was clearing up, leaves no record but files of ours.
         if not folder.exists() or all(_is_ours(entry) for entry in folder.iterdir()):
             return None
-    except (OSError, ValueError):
+    except (OSError, *DAMAGED):
         pass
     raise OutputError(f"{folder} holds other files and no unfinished run; move it or use another --out.")
 
