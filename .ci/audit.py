@@ -71,9 +71,8 @@ def verdict(report: Mapping[str, Any], accepted: Mapping[str, str]) -> tuple[lis
     open_ones = [hole for hole in holes if not hole.names & accepted.keys()]
     found = frozenset(name for hole in holes for name in hole.names)
     told = [str(hole) for hole in open_ones]
-    told += [
-        f"Note: {ACCEPTED.name} accepts {name}, which is no longer found." for name in accepted if name not in found
-    ]
+    gone = [name for name in accepted if name not in found]
+    told += [f"Note: {ACCEPTED.name} accepts {name}, which is no longer found." for name in gone]
     audited = f"{len(rows) - len(unknown)} of {len(rows)} dependencies audited"
     told.append(f"{audited}, {len(open_ones)} known holes, {len(holes) - len(open_ones)} accepted.")
     if open_ones:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import os
-import resource
 import sys
 import traceback
 import warnings
@@ -17,6 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None  # type: ignore[assignment]
 
 LONGEST = 500  # characters of a complaint
 MEMORY_MB = 64  # that loading may take
@@ -124,5 +128,7 @@ def peak_kb() -> int:
         with open("/proc/self/status") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
     except (OSError, StopIteration):
+        if resource is None:
+            return 0
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak // 1024 if sys.platform == "darwin" else peak

@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fuzz_guard import Watch, outcome_of
+from fuzz_guard import Watch, outcome_of, resource
 
 SECONDS, BYTES = 20, 8 * 2**30
 
@@ -25,12 +24,13 @@ SECONDS, BYTES = 20, 8 * 2**30
 def main() -> None:
     """Every file twice: the first time may load what is only loaded once."""
     watch = Watch()
-    with contextlib.suppress(ValueError, OSError):  # not on every system
+    with contextlib.suppress(ValueError, OSError, AttributeError):  # not on every system
         resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
     for name in sys.argv[1:]:
         outcome_of(Path(name), watch)
         limit = int(time.process_time()) + SECONDS
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+        if resource is not None:
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
         outcome = outcome_of(Path(name), watch)
         print(json.dumps({"name": Path(name).name, **dataclasses.asdict(outcome)}), flush=True)
 

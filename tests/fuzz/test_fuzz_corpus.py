@@ -13,17 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-pytest.importorskip("resource", reason="limits of a process are set the way of Linux and macOS")
-
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-
 import fuzz_loaders
 import fuzz_mutate
 import fuzz_seeds
+import pytest
 
+HERE = Path(__file__).parent
 CORPUS = sorted(path for path in (HERE / "corpus").iterdir() if path.is_file())
 SOURCE = HERE.parents[1] / "src"
 

@@ -1,4 +1,4 @@
-"""Files that name the same few numbers, texts or modules again and again: small until they are copied or written out."""
+"""Files that name the same few numbers or texts again and again: small until they are copied or written out."""
 
 from __future__ import annotations
 
