@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bozzetto.disk import DAMAGED, put_in_place, require_plain
+from bozzetto.disk import UNREADABLE, put_in_place, require_plain
 from bozzetto.errors import InputError, OutputError
 from bozzetto.gan.pickle_records import one_line
 
@@ -33,7 +33,7 @@ def read_npz(path: Path, advice: str) -> dict[str, np.ndarray]:
             if not isinstance(value, np.ndarray):  # the bytes of what is no array
                 raise ValueError(f"'{name}' in it is no array")
         return arrays
-    except (OSError, *DAMAGED) as error:
+    except UNREADABLE as error:
         reason = (isinstance(error, OSError) and error.strerror) or one_line(error)
         raise InputError(f"{path} cannot be read ({reason}); {advice}.") from error
 

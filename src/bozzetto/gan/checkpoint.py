@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from bozzetto.disk import DAMAGED, put_in_place
+from bozzetto.disk import UNREADABLE, put_in_place
 from bozzetto.disk import temporary as temporary_name
 from bozzetto.errors import CheckpointError, OutputError
 from bozzetto.gan import names, own_format
@@ -165,7 +165,7 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     facts = read_metadata(path)
     try:
         return facts, load_file(path, device="cpu")
-    except (SafetensorError, OSError, *DAMAGED) as error:
+    except UNREADABLE as error:
         raise CheckpointError(
             f"The file {path.name} is damaged or not whole ({one_line(error)}); get it again."
         ) from None

@@ -82,7 +82,7 @@ def _read(path: Path) -> Any:
         return reader(path)
     except OSError as error:
         raise InputError(f"The latent {path} cannot be read ({error.strerror or error}); check the path.") from None
-    except (SafetensorError, *DAMAGED):
+    except DAMAGED:
         raise InputError(
             f"The file {path.name} is no latent that can be read safely; save the bare tensor with torch.save, or use "
             ".npy or .safetensors."

@@ -16,7 +16,6 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from bozzetto.disk import DAMAGED
@@ -333,5 +332,5 @@ def _one_line(error: Exception) -> str:
 def _unpack(content: bytes) -> dict[str, Tensor]:
     try:
         return {name: torch.as_tensor(value) for name, value in safetensors.torch.load(content).items()}
-    except (SafetensorError, *DAMAGED) as error:
+    except DAMAGED as error:
         raise OutputError("The stored tensors cannot be read: the file is damaged; write the result again.") from error

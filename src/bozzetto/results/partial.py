@@ -26,7 +26,7 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from bozzetto.disk import DAMAGED
+from bozzetto.disk import UNREADABLE
 from bozzetto.errors import OutputError
 from bozzetto.export.files import write_error, write_text, writing
 from bozzetto.lock import LOCK, acquire, release
@@ -70,7 +70,7 @@ class Partial:
                 facts = json.loads(file.metadata()["facts"])
             # From memory: a file that is mapped could not be replaced on every system.
             return safetensors.torch.load(path.read_bytes()), facts
-        except (SafetensorError, OSError, *DAMAGED) as error:
+        except UNREADABLE as error:
             raise OutputError(f"{path} is damaged; delete {self.folder} or start over with --overwrite.") from error
 
     def save_log(self, lines: Sequence[Mapping[str, Any]]) -> None:
@@ -84,7 +84,7 @@ class Partial:
         try:
             lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
             return [line for line in lines if line["done"] <= until]
-        except (OSError, *DAMAGED) as error:
+        except UNREADABLE as error:
             raise OutputError(f"{path} is damaged; delete {self.folder} or start over with --overwrite.") from error
 
     def save_progress(self, progress: Mapping[str, Any]) -> None:
@@ -193,7 +193,7 @@ def _record(folder: Path) -> dict[str, Any] | None:
         # A run that was killed when it began, or when it was clearing up, leaves no record but files of ours.
         if not folder.exists() or all(_is_ours(entry) for entry in folder.iterdir()):
             return None
-    except (OSError, *DAMAGED):
+    except UNREADABLE:
         pass
     raise OutputError(f"{folder} holds other files and no unfinished run; move it or use another --out.")
 
