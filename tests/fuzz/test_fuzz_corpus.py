@@ -93,9 +93,9 @@ def test_changes_leave_files_nearly_whole() -> None:
     """Of a changed file most operations, entries or headers are still those of the whole one, and it is no copy."""
     rng = random.Random(3)
     for name, data in fuzz_seeds.seeds().items():
-        changed = [fuzz_mutate.mutated(data, rng, anywhere=0) for _ in range(20)]
-        assert sum(one != data for one in changed) >= 15, name
-        assert sorted(abs(len(one) - len(data)) for one in changed)[10] < len(data) / 2, name
+        changed = [fuzz_mutate.mutated(data, rng, anywhere=0) for _ in range(8)]
+        assert sum(one != data for one in changed) >= 5, name
+        assert sorted(abs(len(one) - len(data)) for one in changed)[4] < len(data) / 2, name
 
 
 def test_without_the_fuzzer_it_says_so(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_any_bytes_are_a_latent_or_refused(suffix: str, folder: Path) -> None:
     path = folder / f"latent{suffix}"
     whole = (WHOLE[suffix], projected()) if suffix == ".pt" else (WHOLE[suffix],)
 
-    @examples(120)
+    @examples(60)
     @given(damaged(*whole))
     def check(data: bytes) -> None:
         path.write_bytes(data)

@@ -58,7 +58,7 @@ def read_all(folder: Path) -> Reconstruction | None:
     return found
 
 
-@examples(120)
+@examples(60)
 @given(data=st.data())
 def test_any_record_is_a_result_or_refused(folder: Path, record: dict[str, Any], data: st.DataObject) -> None:
     value = data.draw(st.one_of(nearly(record), nearly(record), ODD))
@@ -75,7 +75,7 @@ def test_a_record_nested_as_deeply_as_json_is_read_is_a_result_or_refused(folder
     assert read == 5
 
 
-@examples(100)
+@examples(50)
 @given(data=st.data())
 def test_any_bytes_for_a_record_are_refused_or_a_result(
     folder: Path, record: dict[str, Any], data: st.DataObject
@@ -128,7 +128,7 @@ PROVENANCES = st.builds(
 )
 
 
-@examples(80)
+@examples(40)
 @given(PROVENANCES)
 def test_any_provenance_survives_the_round_trip(provenance: Provenance) -> None:
     assert Provenance.from_json(json.loads(json.dumps(provenance.to_json(), allow_nan=False))) == provenance
@@ -148,7 +148,7 @@ SETTINGS = {"seed": 0, "fit": {"stages": [1, 2]}}
 UNFINISHED = {"kind": "bozzetto-partial", "settings": SETTINGS, "progress": {"done": 1, "total": 2}}
 
 
-@examples(80)
+@examples(40)
 @given(
     st.one_of(ODD, nearly({"kind": "bozzetto-partial", "settings": SETTINGS, "progress": {"done": 1, "total": 2}})),
     st.booleans(),
@@ -178,7 +178,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@examples(150)
+@examples(75)
 @given(data=st.data())
 def test_any_bytes_for_a_state_are_read_or_refused(state: Path, data: st.DataObject) -> None:
     fresh = state.parent / "whole"

@@ -41,7 +41,7 @@ def can_be_drawn_from(scenes: SceneDistribution) -> None:
     assert bool(lights.isfinite().all())
 
 
-@examples(150)
+@examples(75)
 @given(st.one_of(ODD, *(nearly(whole) for whole in WHOLE)))
 def test_any_json_is_a_distribution_or_refused(folder: Path, value: object) -> None:
     path = folder / "scenes.json"
@@ -51,7 +51,7 @@ def test_any_json_is_a_distribution_or_refused(folder: Path, value: object) -> N
         can_be_drawn_from(scenes)
 
 
-@examples(80)
+@examples(40)
 @given(damaged(*(json.dumps(whole).encode() for whole in WHOLE)))
 def test_any_bytes_are_a_distribution_or_refused(folder: Path, data: bytes) -> None:
     path = folder / "scenes.json"

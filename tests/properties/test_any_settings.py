@@ -97,7 +97,7 @@ def test_a_preset_is_what_its_flags_make_of_another(name: str) -> None:
 # -- anything ---------------------------------------------------------------------------------------------------------
 
 
-@examples(100)
+@examples(50)
 @given(st.one_of(ODD, *(nearly(through_json(preset)) for preset in PRESETS.values())))
 def test_any_json_is_settings_or_a_value_error(value: Any) -> None:
     try:
@@ -107,7 +107,7 @@ def test_any_json_is_settings_or_a_value_error(value: Any) -> None:
     assert rebuild(FitConfig, through_json(config)) == config or "null" in json.dumps(plain(config))
 
 
-@examples(100)
+@examples(50)
 @given(drawn(FitConfig))
 def test_any_settings_are_fit_for_work_or_refused(config: FitConfig) -> None:
     value_or_sentence(lambda: check_fit(config, INFO))
@@ -116,7 +116,7 @@ def test_any_settings_are_fit_for_work_or_refused(config: FitConfig) -> None:
 JOB = Job("20260101-120000-0123abcd", "cat.png", Wishes("heads", "quick"), 1.5, notes=("a",))
 
 
-@examples(100)
+@examples(50)
 @given(st.one_of(ODD, nearly(JOB.to_json())))
 def test_any_json_is_a_job_or_a_value_error(value: Any) -> None:
     try:
@@ -129,7 +129,7 @@ def test_any_json_is_a_job_or_a_value_error(value: Any) -> None:
 FACTS = GeneralFacts("n", "heads", "MIT", 64, 512, 0.5, ViewConfig(), (0.0,) * 6, "heads", "ab", 10, True)
 
 
-@examples(100)
+@examples(50)
 @given(st.one_of(ODD, nearly(dataclasses.asdict(FACTS))).map(json.dumps) | st.text(max_size=20))
 def test_any_text_is_the_facts_of_a_general_model_or_refused(text: str) -> None:
     value_or_sentence(lambda: read_facts(text, "x.safetensors"))
@@ -150,7 +150,7 @@ def test_any_text_is_a_spec_or_refused(kind: type, spec: Any) -> None:
     whole = json.loads(json.dumps(dataclasses.asdict(spec)))
     assert read_spec(kind, json.dumps(whole), "x") == spec
 
-    @examples(120)
+    @examples(60)
     @given(st.one_of(ODD, nearly(whole)).map(json.dumps) | st.text(max_size=20))
     def check(text: str) -> None:
         found = value_or_sentence(lambda: read_spec(kind, text, "x.safetensors"))
@@ -160,7 +160,7 @@ def test_any_text_is_a_spec_or_refused(kind: type, spec: Any) -> None:
     check()
 
 
-@examples(100)
+@examples(50)
 @given(st.text(max_size=20) | st.lists(st.integers(-20, 9999), max_size=4).map(lambda n: ",".join(map(str, n))))
 def test_any_text_is_a_crop_or_refused(text: str) -> None:
     crop = value_or_sentence(lambda: parse_crop(text))
@@ -173,7 +173,7 @@ COUNTS = st.lists(st.integers(-2, 20), max_size=4).map(tuple)
 FLAGS = st.lists(st.booleans(), max_size=4).map(tuple)
 
 
-@examples(100)
+@examples(50)
 @given(
     st.builds(Schedule, st.none() | st.integers(-2, 6), COUNTS, COUNTS, COUNTS, COUNTS, FLAGS, FLAGS),
     st.sampled_from([preset.stages for preset in PRESETS.values()]),
@@ -183,7 +183,7 @@ def test_any_schedule_is_stages_or_refused(schedule: Schedule, stages: tuple[Sta
     assert found is None or len(found) >= 1
 
 
-@examples(100)
+@examples(50)
 @given(st.text(max_size=20))
 def test_any_text_is_a_preset_or_refused(name: str) -> None:
     for find, known in ((find_preset, PRESETS), (find_general_preset, GENERAL_PRESETS)):

@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("sources")
 
 
-@examples(150)
+@examples(75)
 @given(damaged(*WHOLE))
 def test_any_bytes_are_a_tar_or_refused(folder: Path, data: bytes) -> None:
     path = folder / "photos.tar"
@@ -64,7 +64,7 @@ def test_photos_come_out_of_a_tar_as_they_went_in(folder: Path, members: dict[st
     assert {member.name: read_member(member) for member in members_of(path)} == members
 
 
-@examples(150)
+@examples(75)
 @given(st.binary(max_size=80) | st.lists(st.sampled_from(LINES)).map(b"\n".join))
 def test_any_bytes_are_a_list_or_refused(folder: Path, data: bytes) -> None:
     path = folder / "photos.txt"
@@ -76,7 +76,7 @@ def test_any_bytes_are_a_list_or_refused(folder: Path, data: bytes) -> None:
 NAMES = st.text(st.characters(exclude_characters="\n\r\0/#", exclude_categories=("Cs",)), min_size=1, max_size=12)
 
 
-@examples(150)
+@examples(75)
 @given(st.sets(NAMES.map(lambda name: f"{name.strip(chr(32) + chr(9))}_.png"), min_size=1, max_size=6))
 def test_a_list_gives_the_photos_that_it_names(folder: Path, names: set[str]) -> None:
     path = folder / "whole.txt"
@@ -84,7 +84,7 @@ def test_a_list_gives_the_photos_that_it_names(folder: Path, names: set[str]) ->
     assert list_photos([path]) == sorted((folder / name for name in names), key=natural_key)
 
 
-@examples(100)
+@examples(50)
 @given(st.lists(st.text(max_size=12), max_size=4))
 def test_any_paths_are_photos_or_refused(folder: Path, names: list[str]) -> None:
     value_or_sentence(lambda: list_photos([folder / "none" / name.replace("\0", "") for name in names]))
