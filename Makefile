@@ -26,10 +26,10 @@ PIP = $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c co
 # imported, and what they depend on (jax, OpenCV, torchvision) is neither needed nor installed.
 DATA_ONLY := mediapipe stlpips-pytorch lpips
 
-.PHONY: help venv demo validator test test-slow test-hostile test-gpu test-ray test-triton check format bench viewer clean
+.PHONY: help venv demo validator test test-slow test-hostile test-gpu test-ray test-triton fuzz check format bench viewer clean
 
 help:
-	@echo "make demo | test | test-slow | test-hostile | test-gpu | test-triton | check | format | bench | viewer | clean"
+	@echo "make demo | test | test-slow | test-hostile | test-gpu | test-triton | fuzz | check | format | bench | viewer | clean"
 
 venv: $(INSTALLED)
 
@@ -82,10 +82,19 @@ check: $(INSTALLED)
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
+	@$(BIN)/python .ci/audit.py
 
 format: $(INSTALLED)
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
+
+# The loaders of generators, fuzzed; FUZZ_SECONDS=3600 for longer, FUZZ_SEED=2 for another run. Atheris has builds for
+# Linux alone.
+FUZZ_SECONDS ?= 300
+FUZZ_SEED ?= 1
+fuzz: $(INSTALLED)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(PIP) -q atheris 2>/dev/null || true
+	@$(BIN)/python tests/fuzz/fuzz_loaders.py --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 
 # make bench ARGS='heads --n 3' runs another one.
 bench: ARGS ?= steps

@@ -9,12 +9,30 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import lzma
 import os
+import pickle
 import re
 import shutil
 import stat
+import struct
+import tarfile
+import tokenize
 import uuid
+import zipfile
+import zlib
 from pathlib import Path
+
+from safetensors import SafetensorError
+
+# What other libraries' readers raise at files that are damaged or made to mislead, beside OSError. NumPy
+# reads its headers as Python text; struct, zipfile and Pillow trip over lengths that are not true.
+DAMAGED: tuple[type[Exception], ...] = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError, RuntimeError, MemoryError),
+    *(EOFError, SyntaxError, tokenize.TokenError, struct.error),
+    *(zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, pickle.UnpicklingError, SafetensorError),
+)
+UNREADABLE: tuple[type[Exception], ...] = (OSError, *DAMAGED)
 
 KEPT_NAME = 40  # characters of a name that its temporary names repeat; longer ones are shortened and told by a hash
 

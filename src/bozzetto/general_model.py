@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from bozzetto.config import FitConfig, ViewConfig
+from bozzetto.disk import DAMAGED
 from bozzetto.download import sha256_of
 from bozzetto.errors import CheckpointError, InputError
 from bozzetto.gan.checkpoint import read_tensors, write_safetensors
@@ -149,7 +150,7 @@ def load_general(name_or_path: str | Path, device: torch.device | str = "cpu") -
         nets = make_networks(facts.size, facts.w_dim, torch.Generator().manual_seed(0), device, facts.width)
         own = {name: value for name, value in nets.state().items() if name.startswith("offset.") and not facts.offset}
         nets.load_state({name: value.float() for name, value in tensors.items()} | own)
-    except (ValueError, RuntimeError) as error:
+    except DAMAGED as error:
         raise CheckpointError(f"The file {path.name} does not hold the networks it speaks of; get it again.") from error
     if not all(bool(value.isfinite().all()) for value in nets.state().values()):
         raise CheckpointError(f"The file {path.name} has values that are no numbers; get it again.")
@@ -168,6 +169,6 @@ def read_facts(text: str, file: str) -> GeneralFacts:
         texts = (facts.name, facts.category, facts.licence, facts.generator_name, facts.generator_sha256)
         if not fine or not all(isinstance(value, str) for value in texts):
             raise ValueError("out of range")
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+    except DAMAGED as error:
         raise CheckpointError(f"The file {file} does not say what its networks are; get it again.") from error
     return facts

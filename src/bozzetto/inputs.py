@@ -20,7 +20,7 @@ from torch import Tensor
 from bozzetto.autocrop import Choice, choose
 from bozzetto.config import FitConfig
 from bozzetto.crop import Square, middle_square, parse_crop
-from bozzetto.disk import require_plain
+from bozzetto.disk import DAMAGED, require_plain
 from bozzetto.download import sha256_of
 from bozzetto.errors import InputError
 from bozzetto.gan.frozen import Precision
@@ -326,6 +326,6 @@ def read_scenes(path: Path) -> SceneDistribution:
         found.lights.draw(torch.zeros(1, 4), torch.Generator().manual_seed(0))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the path.") from error
-    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
+    except DAMAGED as error:
         raise InputError(f"{path} holds no views and lights; make it with `bozzetto estimate-views`.") from error
     return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from torch import Tensor
 
 from bozzetto.crop import MIN_SIDE_PX, Square, cut, middle_square
+from bozzetto.disk import UNREADABLE
 from bozzetto.download import sha256_of
 from bozzetto.errors import InputError
 from bozzetto.tarred import read_member, tar_around
@@ -39,7 +39,8 @@ ORIENTATIONS = {
     8: Image.Transpose.ROTATE_90,
 }
 # What Pillow's decoders raise for files that are cut off or damaged.
-DECODER_ERRORS = (OSError, SyntaxError, ValueError, IndexError, TypeError, KeyError, EOFError, struct.error)
+DECODER_ERRORS = UNREADABLE
+PROFILE_ERRORS: tuple[type[Exception], ...] = (ImageCms.PyCMSError, ImportError, *DECODER_ERRORS)
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,7 @@ def apply_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         converted = ImageCms.profileToProfile(colours, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, ImportError, *DECODER_ERRORS):
+    except PROFILE_ERRORS:
         return image
     if converted is None:
         return image

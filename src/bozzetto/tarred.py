@@ -11,7 +11,7 @@ import tarfile
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from bozzetto.disk import require_plain
+from bozzetto.disk import UNREADABLE, require_plain
 from bozzetto.errors import InputError
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -53,7 +53,7 @@ def read_member(path: Path) -> bytes:
             stream = opened.extractfile(member)
             assert stream is not None  # it is a regular file
             content = stream.read()
-    except (OSError, EOFError, tarfile.TarError, ValueError) as error:
+    except UNREADABLE as error:
         raise _damaged(tar, error) from error
     if len(content) != member.size:
         raise InputError(f"{tar} is cut off; copy it again.")
@@ -67,7 +67,7 @@ def _index(tar: Path) -> dict[Path, tarfile.TarInfo]:
         require_plain(tar)
         found = os.stat(tar)
         return _read_index(tar, found.st_mtime_ns, found.st_size)
-    except (OSError, EOFError, tarfile.TarError, ValueError) as error:
+    except UNREADABLE as error:
         raise _damaged(tar, error) from error
 
 

@@ -24,8 +24,12 @@ MAX_STEPS = 10_000
 def fit_of(result: Reconstruction) -> Mapping[str, Any]:
     """The settings of the fit as the record has them. Raises OutputError."""
     fit = result.provenance.config.get("fit")
-    if not isinstance(fit, dict) or not isinstance(fit.get("stages"), list):
+    stages = fit.get("stages") if isinstance(fit, dict) else None
+    if not isinstance(stages, list) or not all(
+        isinstance(stage, dict) and isinstance(stage.get("project"), int | float) for stage in stages
+    ):
         raise OutputError("This result does not say how it was fitted; reconstruct the photo again.")
+    assert isinstance(fit, dict)
     return fit
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import lzma
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from bozzetto.disk import put_in_place, require_plain
+from bozzetto.disk import UNREADABLE, put_in_place, require_plain
 from bozzetto.errors import InputError, OutputError
+from bozzetto.gan.pickle_records import one_line
 
 MAX_BYTES = 8 * 2**30  # of all arrays together
 
@@ -34,8 +33,8 @@ def read_npz(path: Path, advice: str) -> dict[str, np.ndarray]:
             if not isinstance(value, np.ndarray):  # the bytes of what is no array
                 raise ValueError(f"'{name}' in it is no array")
         return arrays
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, MemoryError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    except UNREADABLE as error:
+        reason = (isinstance(error, OSError) and error.strerror) or one_line(error)
         raise InputError(f"{path} cannot be read ({reason}); {advice}.") from error
 
 

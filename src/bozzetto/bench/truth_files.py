@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 from bozzetto.bench.npz import read_npz
-from bozzetto.disk import require_plain
+from bozzetto.disk import UNREADABLE, require_plain
 from bozzetto.errors import InputError, MissingExtraError, OutputError
 from bozzetto.export.depth16 import read_depth16
 from bozzetto.metrics.truth import Truth
@@ -34,6 +34,8 @@ NOTHING = 1e9  # depths from here on are what renderers write where there is no 
 SUFFIXES = (".npz", ".npy", ".exr", ".png")
 INSTALL = 'pip install "bozzetto[exr]"'
 ADVICE = "give a depth map: 16-bit PNG, NPZ, NPY or EXR"
+
+_PICTURE: tuple[type[Exception], ...] = (Image.DecompressionBombError, *UNREADABLE)
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def _read_png(path: Path) -> DepthFile:
     try:
         with Image.open(path) as image:
             mode, code = image.mode, np.asarray(image)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except _PICTURE as error:
         raise InputError(f"{path} cannot be read as a picture; {ADVICE}.") from error
     if not mode.startswith("I") or code.ndim != 2:
         raise InputError(f"{path} is a picture of 8 bit or of colours, too coarse for depth; {ADVICE}.")
@@ -165,7 +167,7 @@ def _read_npy(path: Path) -> DepthFile:
         require_plain(path)
         # Mapped: what a file only claims to hold is never allocated.
         return DepthFile(_depth(np.load(path, mmap_mode="r", allow_pickle=False), path))
-    except (OSError, ValueError, EOFError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path} cannot be read as a NumPy file; {ADVICE}.") from error
 
 

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import tyro
@@ -19,6 +18,7 @@ from bozzetto.export.files import write_text
 from bozzetto.method.sampling import LightDistribution, SceneDistribution, ViewDistribution
 from bozzetto.nets.heads import ViewScale
 from bozzetto.results import Reconstruction, is_result_folder
+from bozzetto.serve.rebuild import rebuild
 
 CORRELATED_FROM = 30  # results; below, correlations of six numbers are mostly noise
 SHRINKAGE = 0.05  # toward independence, so that a correlation can be drawn from
@@ -77,8 +77,14 @@ def estimate(results: Sequence[Reconstruction], yaw_scale: float = 1.0) -> Scene
 
 def _scale_of(result: Reconstruction) -> Tensor:
     """Radians and scene units of one network unit; 1 for what cannot move, whose values are 0."""
-    stored: dict[str, Any] = result.provenance.config.get("fit", {}).get("view", {})
-    factors = ViewScale(**stored).factors(result.view)
+    fit = result.provenance.config.get("fit", {})
+    try:
+        scale = rebuild(ViewScale, fit.get("view", {}) if isinstance(fit, dict) else {})
+    except ValueError:
+        raise InputError(
+            f"The result of {result.title or 'a photo'} does not say what its views mean; reconstruct it again."
+        ) from None
+    factors = scale.factors(result.view)
     return torch.where(factors > 0, factors, torch.ones_like(factors))
 
 

@@ -16,12 +16,15 @@ from jaxtyping import Float, UInt16
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 
+from bozzetto.disk import UNREADABLE
 from bozzetto.errors import OutputError
 from bozzetto.export.files import writing
 from bozzetto.types import DepthRange
 
 _CHUNK = "bozzetto-depth"
 _STEPS = 65534  # codes 1..65535
+
+_PICTURE: tuple[type[Exception], ...] = (Image.DecompressionBombError, *UNREADABLE)
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,6 @@ def read_depth16(path: Path) -> tuple[Float[Tensor, "1 h w"], Depth16Scale]:
             stored = json.loads(image.text[_CHUNK])  # type: ignore[attr-defined]
             code = np.array(image).astype(np.uint16)
         scale = Depth16Scale(float(stored["near"]), float(stored["far"]))
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except _PICTURE as error:
         raise OutputError(f"{path} is not a 16-bit depth picture of bozzetto; export it again.") from error
     return decode(code, scale), scale

@@ -22,11 +22,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from bozzetto.disk import put_in_place
+from bozzetto.disk import UNREADABLE, put_in_place
 from bozzetto.disk import temporary as temporary_name
 from bozzetto.errors import CheckpointError, OutputError
 from bozzetto.gan import names, own_format
 from bozzetto.gan.discriminator import Discriminator
+from bozzetto.gan.pickle_records import one_line
 from bozzetto.gan.protocol import GeneratorNet
 from bozzetto.gan.spec import StyleGan2Spec
 from bozzetto.gan.stylegan2 import Generator
@@ -62,7 +63,7 @@ def load_safetensors(path: Path) -> LoadedGan:
     for key, tensor in tensors.items():
         part, _, name = key.partition(".")
         if part not in parts or not name:
-            raise CheckpointError(f"The file {path.name} has a tensor nobody asked for, '{key}'.")
+            raise CheckpointError(f"The file {path.name} has a tensor nobody asked for, '{one_line(key, 80)}'.")
         parts[part][name] = tensor
     loaded = networks_from_rosinality(spec, parts["g_ema"], parts["d"] or None, facts)
     return replace(loaded, w_avg=mean_latent(w_avg, spec.w_dim, path.name))
@@ -165,8 +166,10 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     facts = read_metadata(path)
     try:
         return facts, load_file(path, device="cpu")
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"The file {path.name} is damaged or not whole ({error}); get it again.") from None
+    except UNREADABLE as error:
+        raise CheckpointError(
+            f"The file {path.name} is damaged or not whole ({one_line(error)}); get it again."
+        ) from None
 
 
 def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -240,12 +243,13 @@ def mean_latent(tensor: Tensor | None, w_dim: int, file: str) -> Float[Tensor, "
     """The mean latent that a file stores, float32; None where it stores none. Raises CheckpointError."""
     if tensor is None:
         return None
-    if tuple(tensor.shape) != (w_dim,) or not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
+    if tuple(tensor.shape) != (w_dim,) or not names.all_finite(tensor):
         raise CheckpointError(f"The file {file} stores a mean latent (w_avg) of other than {w_dim} numbers.")
     return tensor.float()
 
 
 def _filled(kind: Callable[[StyleGan2Spec], Net], spec: StyleGan2Spec, state: dict[str, Tensor]) -> Net:
-    net = kind(spec)
+    with torch.device("meta"):  # it gets the file's own
+        net = kind(spec)
     net.load_state_dict(state, strict=True, assign=True)
     return net

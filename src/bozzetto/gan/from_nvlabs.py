@@ -50,7 +50,7 @@ def load_nvlabs(value: Any, file: str) -> LoadedGan:
         known = key in NOT_LOADED or key in ("G_ema", "D") or part is None or isinstance(part, str | int | float)
         if not known:
             raise CheckpointError(f"The file {file} holds '{one_line(key, 60)}', which no StyleGAN checkpoint has.")
-    ema = parts.get("G_ema") or parts.get("G")
+    ema = parts.get("G") if parts.get("G_ema") is None else parts["G_ema"]
     if ema is None:
         raise CheckpointError(f"The file {file} holds a discriminator without its generator; use a full checkpoint.")
     g, facts = read_module(ema, file), {}

@@ -32,6 +32,7 @@ NOT_LOADED = {
 }
 LOADED = ("g_ema", "d", "latent_avg")
 
+MAX_BLOCKS = 8  # of the largest size, 1024 px
 State = dict[str, Tensor]
 
 
@@ -70,14 +71,14 @@ def spec_from_tensors(g: Mapping[str, Tensor], d: Mapping[str, Tensor] | None, f
     """The networks' shape, read from the tensors: sizes and layers by counting, channels and latents from shapes."""
     mapping = count(g, "style.{}.weight", start=1)
     blocks = count(g, "convs.{}.conv.weight") // 2
-    if not mapping or not blocks:
+    if not mapping or not 0 < blocks <= MAX_BLOCKS:
         raise CheckpointError(f"The file {file} lacks the mapping or the convolutions of a StyleGAN2 generator.")
     sizes = [4 * 2**i for i in range(blocks + 1)]
     channels = {4: axis(g, "input.input", 1, file)}
     channels |= {size: axis(g, f"convs.{2 * i}.conv.weight", 1, file) for i, size in enumerate(sizes[1:])}
     channels_d = None
     if d is not None:
-        down = count(d, "convs.{}.conv1.0.weight", start=1)
+        down = min(count(d, "convs.{}.conv1.0.weight", start=1), MAX_BLOCKS + 1)
         if down != blocks:
             raise CheckpointError(
                 f"The file {file} holds a generator of {sizes[-1]} pixels and a discriminator of {4 * 2**down}."
@@ -96,7 +97,11 @@ def spec_from_tensors(g: Mapping[str, Tensor], d: Mapping[str, Tensor] | None, f
 
 def _state(value: object, part: str, file: str) -> State:
     """A state dict of tensors only, without the prefix that parallel training may have left."""
-    if not isinstance(value, dict) or not value or not all(isinstance(v, Tensor) for v in value.values()):
+    if (
+        not isinstance(value, dict)
+        or not value
+        or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
+    ):
         raise CheckpointError(f"The file {file} holds a '{part}' that is not a table of tensors (a state dict).")
     return _plain_names(value)
 

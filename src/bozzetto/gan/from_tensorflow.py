@@ -22,7 +22,8 @@ from torch import Tensor
 from bozzetto.errors import CheckpointError
 from bozzetto.gan.checkpoint import LoadedGan
 from bozzetto.gan.from_nvlabs import networks_of
-from bozzetto.gan.persistent import as_dict, tree, whole
+from bozzetto.gan.names import REPEATED_BYTES
+from bozzetto.gan.persistent import as_dict, numbers, plain, tree, whole
 from bozzetto.gan.pickle_records import one_line
 from bozzetto.gan.restricted_pickle import Stub
 
@@ -151,11 +152,10 @@ def _settings(net: Stub, file: str) -> dict[str, Any]:
         raise CheckpointError(f"The file {file} is older than StyleGAN2 (version {version}); it cannot be loaded.")
     settings = as_dict(net.state.get("static_kwargs"))
     for name, value in settings.items():
-        if (
-            name in REQUIRED
-            and value is not None
-            and (list(value) if isinstance(value, tuple) else value) != REQUIRED[name]
-        ):
+        said = plain(value)
+        said = numbers(said) if isinstance(said, list | tuple) else said
+        fits = value is None or (isinstance(said, list | int | str) and said == REQUIRED.get(name))
+        if name in REQUIRED and not fits:
             raise CheckpointError(
                 f"The file {file} states {name} = {one_line(value, 40)}; only {REQUIRED[name]} is known."
             )
@@ -166,7 +166,8 @@ def _settings(net: Stub, file: str) -> dict[str, Any]:
 
 def _variables(net: Stub, file: str, prefix: str = "") -> Iterator[tuple[str, Array]]:
     """Name and values of every variable, those of components under the component's name."""
-    for pair in net.state["variables"]:
+    variables = net.state["variables"]
+    for pair in variables if isinstance(variables, list | tuple) else [None]:
         if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str):
             raise CheckpointError(f"The file {file} holds a list of variables that is none.")
         value = np.asarray(pair[1]) if isinstance(pair[1], Array | int | float) else None
@@ -182,9 +183,16 @@ def _variables(net: Stub, file: str, prefix: str = "") -> Iterator[tuple[str, Ar
 def _renamed(net: Stub, rules: tuple[Rule, ...], file: str) -> dict[str, Tensor]:
     """The variables as NVIDIA's PyTorch version calls and stores them."""
     tensors: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    repeated = 0  # bytes; each variable becomes a copy of its own below
     for theirs, value in _variables(net, file):
         if theirs.rpartition("/")[2] == "lod":
             continue
+        place = value.__array_interface__["data"][0]
+        repeated += value.nbytes if place in seen else 0
+        seen.add(place)
+        if repeated > REPEATED_BYTES:
+            raise CheckpointError(f"The file {file} holds the same numbers under many names; no checkpoint does.")
         try:
             ours, array = _rule(theirs, value, rules)
         except (ValueError, IndexError):

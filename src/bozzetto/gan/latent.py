@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from bozzetto.disk import put_in_place, require_plain
+from bozzetto.disk import DAMAGED, put_in_place, require_plain
 from bozzetto.disk import temporary as temporary_name
 from bozzetto.errors import InputError, OutputError
 from bozzetto.gan.generator import GanInfo
@@ -84,17 +82,7 @@ def _read(path: Path) -> Any:
         return reader(path)
     except OSError as error:
         raise InputError(f"The latent {path} cannot be read ({error.strerror or error}); check the path.") from None
-    except (
-        pickle.UnpicklingError,
-        SafetensorError,
-        zipfile.BadZipFile,
-        zlib.error,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        EOFError,
-        MemoryError,
-    ):
+    except DAMAGED:
         raise InputError(
             f"The file {path.name} is no latent that can be read safely; save the bare tensor with torch.save, or use "
             ".npy or .safetensors."

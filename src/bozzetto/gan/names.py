@@ -10,14 +10,19 @@ same names go on, as far as they have the layers, with `skips.*` for a residual 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from bozzetto.errors import CheckpointError
 from bozzetto.gan import ops
+from bozzetto.gan.pickle_records import one_line
 from bozzetto.gan.spec import StyleGan2Spec
+
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+REPEATED_BYTES = 4_000_000  # that may be shared between tensors of a file, such as filters
 
 
 class Row(NamedTuple):
@@ -113,6 +118,7 @@ def to_ours(
     tensors: dict[str, Tensor], rows: Iterator[Row], constants: Iterator[Constant], what: str
 ) -> dict[str, Tensor]:
     """A state dict under our names, float32; raises CheckpointError for any tensor too many, too few or wrong."""
+    refuse_repeated(tensors.values(), what)
     left, state = dict(tensors), {}
     for row in rows:
         tensor = left.pop(row.theirs, None)
@@ -123,7 +129,7 @@ def to_ours(
                 f"The {what}'s tensor '{row.theirs}' has shape {list(tensor.shape)} where {list(row.shape)} is needed; "
                 "the file does not fit the channel table it states."
             )
-        if not tensor.is_floating_point() or not bool(tensor.float().isfinite().all()):
+        if not all_finite(tensor):
             raise CheckpointError(
                 f"The {what}'s tensor '{row.theirs}' holds values that are not finite numbers; get the file again."
             )
@@ -131,19 +137,43 @@ def to_ours(
     for constant in constants:
         kernel = left.pop(constant.theirs, None)
         if kernel is not None and (
-            kernel.shape != (4, 4) or (kernel.float() - ops.blur_kernel(constant.gain)).abs().max() > 1e-3
+            kernel.shape != (4, 4)
+            or kernel.dtype not in FLOATS
+            or (kernel.float() - ops.blur_kernel(constant.gain)).abs().max() > 1e-3
         ):
             raise CheckpointError(
                 f"The {what}'s filter '{constant.theirs}' is not the [1, 3, 3, 1] filter this program is written for."
             )
     if left:
-        raise CheckpointError(f"The {what} has a tensor nobody asked for, '{min(left)}' ({len(left)} in all).")
+        raise CheckpointError(
+            f"The {what} has a tensor nobody asked for, '{one_line(min(left), 80)}' ({len(left)} in all)."
+        )
     return state
 
 
 def from_ours(state: dict[str, Tensor], rows: Iterator[Row]) -> dict[str, Tensor]:
     """The inverse of `to_ours`: our state dict under the rosinality names and shapes."""
     return {row.theirs: state[row.ours].reshape(row.shape) for row in rows}
+
+
+def all_finite(tensor: Tensor) -> bool:
+    """Whether a tensor holds finite numbers of a common floating-point type, and nothing else."""
+    return tensor.dtype in FLOATS and bool(tensor.isfinite().all())
+
+
+def refuse_repeated(tensors: Iterable[Tensor], what: str) -> None:
+    """Refuse tensors that are many views of the same few numbers: each would become a copy of its own.
+
+    Raises CheckpointError.
+    """
+    held: dict[int, int] = {}
+    claimed = 0
+    for tensor in tensors:
+        storage = tensor.untyped_storage()
+        held[storage.data_ptr()] = storage.nbytes()
+        claimed += tensor.numel() * tensor.element_size()
+    if claimed > sum(held.values()) + REPEATED_BYTES:
+        raise CheckpointError(f"The {what} holds the same numbers under many names; no checkpoint does.")
 
 
 def _our_shape(row: Row) -> tuple[int, ...]:

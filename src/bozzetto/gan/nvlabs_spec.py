@@ -12,12 +12,12 @@ from torch import Tensor
 
 from bozzetto.errors import CheckpointError
 from bozzetto.gan.names import axis, count
-from bozzetto.gan.persistent import Module, as_dict, clamp_of, number, plain, whole
+from bozzetto.gan.persistent import Module, as_dict, clamp_of, flag, number, numbers, plain, whole
 from bozzetto.gan.pickle_records import one_line
-from bozzetto.gan.spec import StyleGan2Spec
+from bozzetto.gan.spec import MAX_RESOLUTION, WHOLE_BATCH, StyleGan2Spec
 from bozzetto.gan.spec3 import LayerSpec, Schedule, StyleGan3Spec
 
-WHOLE_BATCH = 2**20  # group of the minibatch deviation where it is all that there is
+MAX_SIZES = 10  # one more than 4, 8, ... 1024
 
 
 def spec2_of(g: Module, file: str) -> StyleGan2Spec:
@@ -90,6 +90,10 @@ def spec3_of(g: Module, file: str) -> StyleGan3Spec:
     if len(named) < 2:
         raise CheckpointError(f"The file {file} lacks the layers of a StyleGAN3 generator.")
     resolution = named[-1][1]
+    if not 8 <= resolution <= MAX_RESOLUTION:
+        raise CheckpointError(
+            f"The file {file} holds a generator of {resolution} pixels; 8 to {MAX_RESOLUTION} are possible."
+        )
     guesses = _schedule(given, len(named) - 1, file).layers(resolution)
     layers = tuple(
         _layer(_module(synthesis, name, file), guess, file) for (*_, name), guess in zip(named, guesses, strict=True)
@@ -115,16 +119,17 @@ def _schedule(given: Mapping[str, Any], num_layers: int, file: str) -> Schedule:
             if field.name == "conv_clamp":
                 settings[field.name] = clamp_of(value, file)
             elif field.type == "bool":
-                settings[field.name] = bool(value)
+                settings[field.name] = flag(value, field.name, file)
             elif field.type == "int":
                 settings[field.name] = whole(value, field.name, file)
             else:
                 settings[field.name] = number(value, field.name, file)
     schedule = Schedule(num_layers=num_layers, **settings)
-    numbers = (schedule.first_cutoff, schedule.first_stopband, schedule.last_stopband_rel, schedule.channel_base)
-    if not 0 <= schedule.num_critical < num_layers or not all(1e-3 < n < 1e6 for n in numbers):
+    positive = (schedule.first_cutoff, schedule.first_stopband, schedule.last_stopband_rel, schedule.channel_base)
+    if not 0 <= schedule.num_critical < num_layers or not all(1e-3 < n < 1e6 for n in positive):
         raise CheckpointError(f"The file {file} states settings that no StyleGAN3 generator has.")
-    if not all(0 <= n < 1000 for n in (schedule.margin_size, schedule.filter_size, schedule.lrelu_upsampling)):
+    counts = (schedule.margin_size, schedule.filter_size, schedule.lrelu_upsampling)
+    if not all(0 <= n < 1000 for n in counts) or not 0 < schedule.channel_max < 1e6:
         raise CheckpointError(f"The file {file} states settings that no StyleGAN3 generator has.")
     return schedule
 
@@ -156,18 +161,18 @@ def _layer(module: Module, guess: LayerSpec, file: str) -> LayerSpec:
         down_taps=1 if down is None or down.ndim == 0 else down.shape[-1],
         radial=down is not None and down.ndim == 2,
         clamp=clamp_of(module.kept("conv_clamp", guess.clamp), file),
-        is_rgb=bool(module.kept("is_torgb", guess.is_rgb)),
+        is_rgb=flag(module.kept("is_torgb", guess.is_rgb), "is_torgb", file),
     )
     padding = module.kept("padding")
-    if padding is not None and min(layer.in_rate, layer.out_rate) > 0 and list(padding) != [*layer.pad, *layer.pad]:
+    if padding is not None and min(layer.in_rate, layer.out_rate) > 0 and numbers(padding) != [*layer.pad, *layer.pad]:
         raise CheckpointError(f"The file {file} holds a layer whose padding is not StyleGAN3's.")
     return layer
 
 
 def _side(value: object, file: str) -> int:
     """Pixels of a square: a number, or two that are equal."""
-    sides = value if isinstance(value, list | tuple) else [value]
-    if not 1 <= len(sides) <= 2 or sides[0] != sides[-1]:
+    sides = numbers(value) if isinstance(value, list | tuple) else [number(value, "a size", file)]
+    if sides is None or not 1 <= len(sides) <= 2 or sides[0] != sides[-1]:
         raise CheckpointError(f"The file {file} holds a generator of pictures that are not square.")
     return whole(sides[0], "a size", file)
 
@@ -201,7 +206,7 @@ def _lr_multiplier(net: Module, file: str) -> float:
 
 def _check_activation(module: Module, file: str) -> None:
     activation = module.kept("activation", "lrelu")
-    if activation != "lrelu":
+    if not isinstance(activation, str) or activation != "lrelu":
         raise CheckpointError(
             f"The file {file} holds a network with the activation {one_line(activation, 40)}; only lrelu is supported."
         )
@@ -217,7 +222,7 @@ def _module(net: Module, path: str, file: str) -> Module:
 def _sizes(tensors: Mapping[str, Tensor], pattern: str, file: str, start: int = 4) -> list[int]:
     """start, 2 start, 4 start, ... as far as there are tensors of these names."""
     sizes: list[int] = []
-    while pattern.format(start * 2 ** len(sizes)) in tensors:
+    while len(sizes) < MAX_SIZES and pattern.format(start * 2 ** len(sizes)) in tensors:
         sizes.append(start * 2 ** len(sizes))
     if not sizes:
         raise CheckpointError(f"The file {file} lacks the tensor '{pattern.format(start)}'.")

@@ -16,8 +16,11 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from bozzetto.disk import DAMAGED
 from bozzetto.errors import CheckpointError
 from bozzetto.gan.discriminator import Discriminator
+from bozzetto.gan.names import FLOATS, all_finite
+from bozzetto.gan.pickle_records import one_line
 from bozzetto.gan.protocol import GeneratorNet
 from bozzetto.gan.spec import StyleGan2Spec
 from bozzetto.gan.spec3 import LayerSpec, StyleGan3Spec
@@ -72,8 +75,9 @@ def networks_of(
     others = {name for name in tensors if not name.startswith(("g.", "d."))}
     state = _part(tensors, "d")
     if others or ("discriminator_spec" in facts) != bool(state):
+        odd = min(others or {f"d.{name}" for name in state}, default="")
         raise CheckpointError(
-            f"The file {file} has a tensor nobody asked for, '{min(others or ('d.' + name for name in state))}'."
+            f"The file {file} has a tensor nobody asked for, '{one_line(odd, 80)}'."
             if others or state
             else f"The file {file} describes a discriminator and lacks its tensors."
         )
@@ -93,14 +97,16 @@ def built(kind: Callable[[Any], Net], spec: object, state: Mapping[str, Tensor],
     for name in sorted(wanted.keys() | state.keys()):
         if name not in state or name not in wanted:
             what = "lacks the tensor" if name in wanted else "has a tensor nobody asked for,"
-            raise CheckpointError(f"The file {file} {what} '{name}'.")
+            raise CheckpointError(f"The file {file} {what} '{one_line(name, 80)}'.")
         tensor = state[name]
-        if tensor.shape != wanted[name].shape or not tensor.is_floating_point():
+        if tensor.dtype not in FLOATS:
+            raise CheckpointError(f"The tensor '{name}' in {file} is {tensor.dtype}; 16 to 64 bit numbers are needed.")
+        if tensor.shape != wanted[name].shape:
             raise CheckpointError(
                 f"The tensor '{name}' in {file} has shape {list(tensor.shape)} where {list(wanted[name].shape)} is "
                 "needed; the file does not fit what it says of itself."
             )
-        if not bool(tensor.isfinite().all()):
+        if not all_finite(tensor):
             raise CheckpointError(f"The tensor '{name}' in {file} holds values that are not finite; get it again.")
     net.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=True, assign=True)
     return net
@@ -117,7 +123,7 @@ def read_spec(kind: type, text: str | None, file: str) -> Any:
     """A spec from its JSON, every field of its type. Raises CheckpointError."""
     try:
         return _record(kind, json.loads(text or ""))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except DAMAGED:
         raise CheckpointError(
             f"The file {file} does not say what network it holds in a form that can be read."
         ) from None

@@ -108,6 +108,20 @@ def plain(value: object) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def numbers(value: object) -> list[int | float] | None:
+    """A list or tuple of a few numbers as a list; None for anything else."""
+    if not isinstance(value, list | tuple) or len(value) > 16:
+        return None
+    return list(value) if all(type(one) in (int, float) for one in value) else None
+
+
+def flag(value: object, what: str, file: str) -> bool:
+    """True or False; 1 and 0 are as good. Raises CheckpointError."""
+    if isinstance(value, int | float) and value in (0, 1):
+        return bool(value)
+    raise CheckpointError(f"The file {file} states {what} = {one_line(value, 60)}, which is neither true nor false.")
+
+
 def number(value: object, what: str, file: str) -> float:
     """A finite number. Raises CheckpointError."""
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):

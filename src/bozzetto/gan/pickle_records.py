@@ -15,7 +15,7 @@ Stream = io.BufferedIOBase | mmap.mmap  # what a file is read from
 
 MAX_OPCODES = 400_000  # a training checkpoint of 1024 px has about 50 thousand
 MAX_DEPTH = 100  # of containers in containers; a module of modules needs about 30
-MAX_TREE = 10_000_000  # items, counting a shared one wherever it occurs
+MAX_TREE = 1_000_000  # items, counting a shared one wherever it occurs; a checkpoint of 1024 px has about 10 thousand
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,14 @@ def _grow(measure: list[int], child: tuple[int, int]) -> None:
     measure[1] += child[1]
 
 
-def one_line(error: object, length: int = 120) -> str:
-    """Text from outside, fit for a sentence: printable, one line, short."""
-    text = "".join(c if c.isprintable() else "?" for c in " ".join(str(error).split()))
+def one_line(value: object, length: int = 120) -> str:
+    """Text or a value from outside, fit for a sentence: printable, one line, short.
+
+    Of what is neither text, a number nor an error only the kind is said: written out, a list of a thousand times the
+    same long text would fill the memory.
+    """
+    told = isinstance(value, str | int | float | Exception | Global) or value is None
+    text = str(value) if told else f"a value of type {type(value).__name__}"
+    text = text[: 100 * length]  # of which enough is left when the spaces are gone
+    text = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
     return text if len(text) <= length else text[:length] + "..."

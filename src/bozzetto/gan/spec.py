@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bozzetto.errors import CheckpointError
+from bozzetto.gan.pickle_records import one_line
 
 GeneratorArch = Literal["skip", "resnet", "orig"]
 DiscriminatorArch = Literal["resnet", "skip", "orig"]
 MIN_RESOLUTION, MAX_RESOLUTION = 8, 1024
 MAX_CLASSES = 100_000
+WHOLE_BATCH = 2**20  # group of the minibatch deviation where it is all that there is
 
 
 @dataclass(frozen=True)
@@ -44,23 +46,31 @@ class StyleGan2Spec:
         if log2 != int(log2) or not MIN_RESOLUTION <= self.resolution <= MAX_RESOLUTION:
             raise CheckpointError(
                 f"The generator's size must be a power of two from {MIN_RESOLUTION} to {MAX_RESOLUTION}, "
-                f"not {self.resolution}."
+                f"not {one_line(self.resolution, 20)}."
             )
         for table in (self.channels, self.channels_d):
             if sorted(table) != self.resolutions or not all(1 <= c <= 8192 for c in table.values()):
                 raise CheckpointError(
-                    f"The channel table must give a count for each of the sizes {self.resolutions}, not {dict(table)}."
+                    f"The channel table must give a count from 1 to 8192 for each of the sizes {self.resolutions}."
                 )
         for name in ("z_dim", "w_dim", "num_mapping_layers"):
             if not 1 <= getattr(self, name) <= 8192:
-                raise CheckpointError(f"The checkpoint's {name} is {getattr(self, name)}, which cannot be right.")
+                said = one_line(getattr(self, name), 40)
+                raise CheckpointError(f"The checkpoint's {name} is {said}, which cannot be right.")
         for name, high in (
             ("mbstd_channels", self.channels_d[4]),
             ("num_classes", 1_000_000),
             ("num_cmap_layers", 100),
+            ("mbstd_group", WHOLE_BATCH),
         ):
             if not 0 <= getattr(self, name) <= high:
-                raise CheckpointError(f"The checkpoint's {name} is {getattr(self, name)}, which cannot be right.")
+                said = one_line(getattr(self, name), 40)
+                raise CheckpointError(f"The checkpoint's {name} is {said}, which cannot be right.")
+        if self.mbstd_group < 1 or not 1 <= self.cmap_channels <= 8192:
+            raise CheckpointError(
+                f"The checkpoint's mbstd_group and cmap_dim are {one_line(self.mbstd_group, 40)} and "
+                f"{one_line(self.cmap_dim, 40)}, which cannot be right."
+            )
         for clamp in (self.conv_clamp, self.discriminator_conv_clamp):
             if clamp is not None and not 0 < clamp < math.inf:
                 raise CheckpointError(f"The checkpoint's conv_clamp is {clamp}, which cannot be right.")

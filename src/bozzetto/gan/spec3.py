@@ -143,7 +143,7 @@ class Schedule:
         last_stopband = last_cutoff * self.last_stopband_rel
         cutoffs = self.first_cutoff * (last_cutoff / self.first_cutoff) ** steps
         stopbands = self.first_stopband * (last_stopband / self.first_stopband) ** steps
-        rates = np.exp2(np.ceil(np.log2(np.minimum(2 * stopbands, resolution)))).astype(int)
+        rates = np.exp2(np.ceil(np.log2(np.clip(2 * stopbands, 1, resolution)))).astype(int)
         half_widths = np.maximum(stopbands, rates / 2) - cutoffs
         sizes = rates + 2 * self.margin_size
         sizes[-2:] = resolution

@@ -10,6 +10,8 @@ from bozzetto.results.provenance import Provenance
 # The scores that are shown: name in the record, title, unit.
 SCORES = (("mad_depth_deg", "MAD", "°"), ("side_x100", "SIDE ×100", ""))
 
+MOST = 1e15  # of a number that is shown; a record from elsewhere may hold any
+
 
 def _at(record: Any, *names: str) -> Any:
     """The value at nested names of a JSON object; None where there is none."""
@@ -25,10 +27,11 @@ def text_at(provenance: Provenance, *names: str) -> str:
 
 
 def _numbers(values: Any) -> list[float]:
-    """The finite numbers in a JSON object, of any depth."""
+    """The numbers in a JSON object that can be ones, of any depth."""
     if isinstance(values, Mapping):
         return [number for value in values.values() for number in _numbers(value)]
-    return [float(values)] if isinstance(values, int | float) and not isinstance(values, bool) else []
+    known = isinstance(values, int | float) and not isinstance(values, bool) and abs(values) < MOST
+    return [float(values)] if known else []
 
 
 GENERAL = "general model"

@@ -16,9 +16,9 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
+from bozzetto.disk import DAMAGED
 from bozzetto.errors import OutputError
 from bozzetto.export.files import write_bytes, write_text
 from bozzetto.export.formats import DEFAULT_FORMATS, FILE_NAMES, check_formats, depth_scales, export_all
@@ -36,6 +36,7 @@ THROUGH_GAN = "through_gan.safetensors"
 PREVIEW, PREVIEW_PICTURE = "preview.safetensors", "preview.png"
 OUR_NAMES = FILE_NAMES | {RECORD, SCENE, NETWORKS, THROUGH_GAN, LOG, PREVIEW, PREVIEW_PICTURE}
 _MAX_RECORD_BYTES = 16 * 2**20
+_MAX_DEPTH = 50  # of a record; ours have about 6
 
 
 # ---------------------------------------------------------------- writing
@@ -174,8 +175,8 @@ def read(folder: Path) -> Reconstruction:
             ThroughGan(**_unpack(_named(folder, record, "through_gan"))) if "through_gan" in record["files"] else None
         )
         return Reconstruction(**tensors, camera=camera, depth_range=limits, provenance=provenance, through_gan=pictures)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise OutputError(f"{folder} is damaged ({error}); write the result again.") from error
+    except DAMAGED as error:
+        raise OutputError(f"{folder} is damaged ({_one_line(error)}); write the result again.") from error
 
 
 def _camera(stored: Mapping[str, Any]) -> Camera:
@@ -207,8 +208,8 @@ def read_preview(folder: Path) -> Reconstruction | None:
         tensors = _unpack(_named(folder, record, "preview"))
         rest = {"camera": whole.camera, "depth_range": whole.depth_range, "provenance": whole.provenance}
         return Reconstruction(**tensors, **rest)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise OutputError(f"{folder} is damaged ({error}); write the result again.") from error
+    except DAMAGED as error:
+        raise OutputError(f"{folder} is damaged ({_one_line(error)}); write the result again.") from error
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
@@ -218,7 +219,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
         return []
     try:
         return [json.loads(line) for line in _named(folder, record, "log").decode("utf-8").splitlines() if line.strip()]
-    except ValueError as error:
+    except DAMAGED as error:
         raise OutputError(
             f"{folder} is damaged: {LOG} is not one JSON object a line; write the result again."
         ) from error
@@ -278,11 +279,20 @@ def _stored(folder: Path) -> dict[str, Any]:
     content = _bytes(_inside(folder, RECORD), _MAX_RECORD_BYTES)
     try:
         record = json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+    except DAMAGED as error:
         raise OutputError(f"{folder / RECORD} is cut off or no JSON; write the result again.") from error
-    if not isinstance(record, dict):
+    if not isinstance(record, dict) or _is_deeper(record, _MAX_DEPTH):
         raise OutputError(f"{folder / RECORD} is not a record of ours; name a result folder.")
     return record
+
+
+def _is_deeper(value: Any, limit: int) -> bool:
+    """Whether a JSON value is nested more than so many levels. What reads or shows a record may then recurse."""
+    level = [value]
+    for _ in range(limit):
+        inside = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = [child for children in inside for child in children]
+    return any(isinstance(one, dict | list) for one in level)
 
 
 def _record_of(folder: Path) -> dict[str, Any]:
@@ -314,8 +324,13 @@ def _named(folder: Path, record: Mapping[str, Any], role: str) -> bytes:
     return content
 
 
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
 def _unpack(content: bytes) -> dict[str, Tensor]:
     try:
         return {name: torch.as_tensor(value) for name, value in safetensors.torch.load(content).items()}
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except DAMAGED as error:
         raise OutputError("The stored tensors cannot be read: the file is damaged; write the result again.") from error

@@ -26,7 +26,7 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from bozzetto.disk import clear
+from bozzetto.disk import UNREADABLE, clear
 from bozzetto.errors import OutputError
 from bozzetto.export.files import write_error, write_text, writing
 from bozzetto.lock import LOCK, acquire, release
@@ -70,7 +70,7 @@ class Partial:
                 facts = json.loads(file.metadata()["facts"])
             # From memory: a file that is mapped could not be replaced on every system.
             return safetensors.torch.load(path.read_bytes()), facts
-        except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
+        except UNREADABLE as error:
             raise OutputError(f"{path} is damaged; delete {self.folder} or start over with --overwrite.") from error
 
     def save_log(self, lines: Sequence[Mapping[str, Any]]) -> None:
@@ -84,7 +84,7 @@ class Partial:
         try:
             lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
             return [line for line in lines if line["done"] <= until]
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except UNREADABLE as error:
             raise OutputError(f"{path} is damaged; delete {self.folder} or start over with --overwrite.") from error
 
     def save_progress(self, progress: Mapping[str, Any]) -> None:
@@ -184,8 +184,9 @@ def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _refusal(folder: Path, record: Mapping[str, Any], differing: list[str], resume: bool) -> str:
     if resume:
         return f"{folder} belongs to other settings ({', '.join(differing[:4])}); use another --out or delete it."
-    progress = record.get("progress") or {}
-    far = f" ({progress['done']} of {progress['total']} iterations)" if {"done", "total"} <= set(progress) else ""
+    progress = record.get("progress")
+    done, total = (progress.get(name) if isinstance(progress, dict) else None for name in ("done", "total"))
+    far = f" ({done} of {total} iterations)" if type(done) is int and type(total) is int else ""
     return f"{folder} holds an unfinished run{far}; go on with --resume or start over with --overwrite."
 
 
@@ -201,7 +202,7 @@ def _record(folder: Path) -> dict[str, Any] | None:
         # A run that was killed when it began, or when it was clearing up, leaves no record but files of ours.
         if not folder.exists() or all(_is_ours(entry) for entry in folder.iterdir()):
             return None
-    except (OSError, ValueError):
+    except UNREADABLE:
         pass
     raise OutputError(f"{folder} holds other files and no unfinished run; move it or use another --out.")
 
