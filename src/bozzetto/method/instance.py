@@ -115,11 +115,13 @@ def fit(problem: Problem, state: FitState, watcher: Watcher | None = None) -> Ne
             if parameters and state.optimiser is None:
                 state.optimiser = make_optimiser(parameters, optim, optim.lr, problem.config.compute.fused_adam)
             start = time.perf_counter()
+            if state.optimiser is not None:
+                state.optimiser.zero_grad(set_to_none=True)
             terms = compute()
             if state.optimiser is not None:
                 state.optimiser.param_groups[0]["lr"] = _learning_rate(optim, phase, state.iteration) * state.rate
-                state.optimiser.zero_grad(set_to_none=True)
-                terms["total"].backward()
+                if terms["total"].requires_grad:  # otherwise its chunks were back-propagated one by one
+                    terms["total"].backward()
                 trouble = find_trouble(terms, parameters)
                 if trouble is not None:
                     step_back(state, trouble, phase)
@@ -149,7 +151,7 @@ def _step(phase: Phase, problem: Problem, state: FitState) -> Callable[[], dict[
         return AlbedoStep(problem, state.nets, phase.mirror).loss
     if phase.kind == "project":
         project = ProjectStep(problem, state.nets, phase.samples)
-        return lambda: project.loss(state.generator)
+        return lambda: project.descend(state.generator)
     if phase.kind == "collect":
         if state.iteration == 0:
             state.collected = []
@@ -165,7 +167,7 @@ def _step(phase: Phase, problem: Problem, state: FitState) -> Callable[[], dict[
     kept = torch.stack(state.collected)
     kept = kept.unflatten(1, (photos, -1)).transpose(1, 2).flatten(0, 1)
     factorise = FactoriseStep(problem, state.nets, kept, phase.samples, phase.mirror)
-    return lambda: factorise.loss(state.generator)
+    return lambda: factorise.descend(state.generator)
 
 
 def _check(values: dict[str, float], phase: Phase, iteration: int) -> None:
