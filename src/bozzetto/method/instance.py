@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from bozzetto.config import OptimConfig
+from bozzetto.config import FitConfig, OptimConfig
 from bozzetto.errors import FitError
 from bozzetto.method.guard import find_trouble, step_back
 from bozzetto.method.initialise import PriorStep
@@ -67,13 +67,18 @@ def new_state(problem: Problem, seed: int) -> FitState:
 
 def moves(problem: Problem, kind: PhaseKind) -> tuple[str, ...]:
     """Which networks a kind of phase trains."""
+    return moves_of(problem.config, problem.turned is not None, kind)
+
+
+def moves_of(config: FitConfig, turned: bool, kind: PhaseKind) -> tuple[str, ...]:
+    """As `moves`, from the settings and whether there are turned pictures."""
     prior: tuple[str, ...] = ("depth",)
-    if problem.turned is not None:
-        prior = ("depth", "view", "light", *(("albedo",) if problem.config.turn.albedo_weight > 0 else ()))
+    if turned:
+        prior = ("depth", "view", "light", *(("albedo",) if config.turn.albedo_weight > 0 else ()))
     table: dict[PhaseKind, tuple[str, ...]] = {
         "prior": prior,
         "albedo": AlbedoStep.moves,
-        "project": ("offset", "view", "light") if problem.config.project.teach else ("offset",),
+        "project": ("offset", "view", "light") if config.project.teach else ("offset",),
         "collect": (),
         "factorise": FactoriseStep.moves,
     }
@@ -137,6 +142,8 @@ def fit(problem: Problem, state: FitState, watcher: Watcher | None = None) -> Ne
             watcher.on_iteration(Event(phase, state.iteration, before + state.iteration, total, values, seconds))
             if state.iteration < phase.iterations:
                 watcher.on_state(state)
+        if state.optimiser is not None:
+            state.optimiser.zero_grad(set_to_none=True)
         state.phase, state.iteration, state.optimiser = state.phase + 1, 0, None
         watcher.on_state(state)
     state.nets.train_only(())
