@@ -87,7 +87,7 @@ def test_a_dry_run_tells_and_writes_nothing(place: Path, capsys: pytest.CaptureF
     assert "16 x 16" in blocks[1]
     assert "stage 1 project: 7 iterations, 2 samples" in blocks[1]
     assert "at most 3 iterations" in blocks[1]
-    assert re.search(r"memory +about \d+\.\d GB", blocks[1])
+    assert re.search(r"memory +about \d+\.\d\d GB, in [^\n]+ \(program \d+ MB", blocks[1])
     assert told.out.rstrip().endswith(str(out / "disc"))
     assert not out.exists()
 

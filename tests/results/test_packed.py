@@ -19,9 +19,8 @@ KINDS = (
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
     *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
 )
-MANY = {
-    f"{kind}.{i}".replace("torch.", ""): some(kind, *shape) for kind in KINDS for i, shape in enumerate([(3,), (2, 5)])
-}
+MANY = {f"{kind} {len(shape)}": some(kind, *shape) for kind in KINDS for shape in ((3,), (2, 5))}
+ODD = {"empty": torch.zeros(0, 3), "ö.é": torch.ones(3)}
 
 
 @pytest.mark.parametrize("metadata", [None, {"facts": '{"title": "Kätzchen"}'}])

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench make-heads": ("bench", "render heads with true depth"),
     "bench steps": ("bench", "time every step against its plain form"),
     "bench gan": ("bench", "time a generator and its training against the plain form"),
+    "bench memory": ("bench", "measure peak memory beside what is predicted"),
     "bench heads": ("bench", "score reconstructions of rendered heads"),
     "study": ("study", "one of the papers' experiments, run again with numbers"),
     "serve": ("serve", "a local web app: drop photos, watch them become objects"),
