@@ -9,7 +9,7 @@ allocator does not give back) are the constants below; `bozzetto bench memory` s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -36,7 +36,7 @@ from bozzetto.nets.offset_encoder import OffsetEncoder
 from bozzetto.priors.registry import find_prior
 
 MB = 10**6
-PROGRAM = 600 * MB  # Python, torch, the compiled rasteriser and its compiler, the library of convolutions
+PROGRAM = 640 * MB  # Python, torch, the compiled rasteriser and its compiler, the library of convolutions
 WORKING = 1.5  # times what is kept for gradients: gradients on their way, and what convolutions work with
 SAVED = 1.1  # copies of what is on its way to the disk
 RENDERED = 300  # bytes a pixel of a rendered sample: rays, triangles, sampling grid, colours
@@ -182,6 +182,10 @@ class Peak:
         return sum(self.parts.values())
 
 
+def _peak(phase: str, parts: Mapping[str, float | int]) -> Peak:
+    return Peak(phase, {name: float(size) for name, size in parts.items()})
+
+
 class Forecast:
     """The peaks of a planned run under any settings of `compute`; what networks cost is counted once."""
 
@@ -211,10 +215,10 @@ class Forecast:
         """Every phase's peak, in order."""
         always = self._always()
         if not self.job.is_preview:
-            yield Peak("inversion", {**always, "activations": self._inversion(compute)})
+            yield _peak("inversion", {**always, "activations": self._inversion(compute)})
         if self.turned:
             steps = 2 * self.job.config.turn.steps + 1
-            yield Peak("turn", {**always, "renderer": steps * self._rendered()})
+            yield _peak("turn", {**always, "renderer": steps * self._rendered()})
         collected = 0
         for row in self.rows:
             if row.kind == "collect":
@@ -230,11 +234,11 @@ class Forecast:
                 "samples": kept + (0 if self._on_card else copies * samples),
             }
             # Added up: on a CPU the allocator keeps what an iteration gave back when the state is written.
-            yield Peak(row.title, {**parts, "activations": activations, "renderer": rendered, "saving": saving})
+            yield _peak(row.title, {**parts, "activations": activations, "renderer": rendered, "saving": saving})
         writing = 0.0 if self._on_card else SAVED * self.weights + DRAWN * self.pixels
         through = WORKING * THROUGH_GAN * (self.synthesis.each + self.inverted.each)
         name, most_at_end = max(("saving", writing), ("activations", through), key=lambda pair: pair[1])
-        yield Peak("result", {**always, "networks": self.weights, name: most_at_end})
+        yield _peak("result", {**always, "networks": self.weights, name: most_at_end})
 
     @property
     def _on_card(self) -> bool:
@@ -249,17 +253,17 @@ class Forecast:
         loaded = 0 if general is None else sum(t.nbytes for t in general.networks.state().values())
         found = {"generator": sum(tensors.values()), "distances": self.distance.weights, "general model": loaded}
         found["distances"] += self.inversion_distance.weights
-        program = {} if self._on_card else {"program": PROGRAM}
+        program = {} if self._on_card else {"program": float(PROGRAM)}
         return {**program, **{name: float(size) for name, size in found.items() if size}}
 
-    def _rendered(self) -> float:
+    def _rendered(self) -> int:
         return RENDERED * self.pixels
 
     def _inversion(self, compute: ComputeConfig) -> float:
         photos = int(self.job.latent is None) + int(self.job.config.turn.use)
         each = self.synthesis.each + self.inverted.each + self.inversion_distance.each
         start = started_at_once(compute, self.size) * self.synthesis.largest * 4
-        return max(WORKING * inverted_at_once(compute, photos) * each, start)
+        return max(WORKING * inverted_at_once(compute, photos) * each, float(start))
 
     def _iteration(self, row: Phase, compute: ComputeConfig, collected: int) -> tuple[float, float, float]:
         """Bytes of one iteration's activations and of its renderings; and of features kept for the phase."""
@@ -273,21 +277,21 @@ class Forecast:
         if row.kind == "prior":
             return WORKING * (nets["depth"].each + nets["albedo"].each + turned), 0.0, 0.0
         if row.kind == "albedo":
-            return WORKING * photo, branches * self._rendered(), 0.0
+            return WORKING * photo, float(branches * self._rendered()), 0.0
         if row.kind == "collect":
-            return 4.0 * count * self.synthesis.largest, count * self._rendered(), 0.0
+            return 4.0 * count * self.synthesis.largest, float(count * self._rendered()), 0.0
         if row.kind == "project":
             each = nets["offset"].each + self.synthesis.each + self.compared.each
             each += seen if config.project.teach else 0
             once = nets["offset"].each + (0 if chunked else turned)
-            return WORKING * (max(count * each + once, turned)), count * self._rendered(), 0.0
+            return WORKING * max(count * each + once, turned), float(count * self._rendered()), 0.0
         each = seen + branches * self.distance.each
         once = nets["depth"].each + photo + seen + turned
         sampled = count * each + nets["depth"].each + nets["albedo"].each
         pool = collected * self.distance.outputs
         pool = pool if compute.reuse and pool <= compute.keep_mb * 2**20 else 0
         activations = max(once, sampled) if chunked else once + count * each
-        return WORKING * activations, (count + 1) * branches * self._rendered(), float(pool)
+        return WORKING * activations, float((count + 1) * branches * self._rendered()), float(pool)
 
 
 # ---------------------------------------------------------------- keeping to a limit
