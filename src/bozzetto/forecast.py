@@ -236,7 +236,8 @@ class Forecast:
             # Added up: on a CPU the allocator keeps what an iteration gave back when the state is written.
             yield _peak(row.title, {**parts, "activations": activations, "renderer": rendered, "saving": saving})
         writing = 0.0 if self._on_card else SAVED * self.weights + DRAWN * self.pixels
-        through = WORKING * THROUGH_GAN * (self.synthesis.each + self.inverted.each)
+        pictures = min(THROUGH_GAN, compute.chunk or THROUGH_GAN)
+        through = WORKING * pictures * (self.synthesis.each + self.inverted.each)
         name, most_at_end = max(("saving", writing), ("activations", through), key=lambda pair: pair[1])
         yield _peak("result", {**always, "networks": self.weights, name: most_at_end})
 

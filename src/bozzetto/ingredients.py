@@ -75,7 +75,18 @@ class Plan:
         }
         if self.general is not None:
             settings["general_sha256"] = self.general.sha256
-        return {name: plain(value) for name, value in settings.items()}
+        found = {name: plain(value) for name, value in settings.items()}
+        return {**found, "fit": _that_matter(self.config)}
+
+
+def _that_matter(config: FitConfig) -> dict[str, Any]:
+    """Settings of a fit as JSON, less what changes no bit of its result; results from before chunks are the same."""
+    fit: Any = plain(config)
+    compute = fit["compute"]
+    del compute["keep_mb"]
+    if compute["chunk"] == 0:
+        del compute["chunk"]
+    return fit
 
 
 def mask_of(job: Plan, partial: Partial | None, progress: Progress) -> tuple[Masked, float]:

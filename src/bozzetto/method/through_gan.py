@@ -117,13 +117,14 @@ def refine(
     gan: Gan,
     cloud: Whitening,
     steps: int = STEPS,
+    at_once: int = CHUNK,
 ) -> Float[Tensor, "m d"]:
     """Whitened latents after `steps` of their own toward images in [0, 1], inside their masks."""
     centre = latent.mean(dim=0)
     start, spread = cloud.from_w(centre), latent - centre
     config = InvertConfig(outside_weight=0.0)
     done = []
-    for part, image, inside in zip(guess.split(CHUNK), images.split(CHUNK), mask.split(CHUNK), strict=True):
+    for part, image, inside in zip(*(whole.split(at_once) for whole in (guess, images, mask)), strict=True):
         distance = InvertLoss(gan, image * 2 - 1, inside, config, None)
         moving = part.detach().clone().requires_grad_(True)
         optimiser = torch.optim.Adam([moving], lr=RATE, betas=(config.beta1, config.beta2))
@@ -147,11 +148,11 @@ def between(keys: Float[Tensor, "k d"], count: int) -> Float[Tensor, "n d"]:
 
 @torch.no_grad()
 def drawn(
-    whitened: Float[Tensor, "n d"], latent: Float[Tensor, "l d"], gan: Gan, cloud: Whitening
+    whitened: Float[Tensor, "n d"], latent: Float[Tensor, "l d"], gan: Gan, cloud: Whitening, at_once: int = CHUNK
 ) -> UInt8[Tensor, "n 3 s s"]:
     """The generator's pictures of latents, 0 to 255, on the CPU."""
     spread = latent - latent.mean(dim=0)
-    parts = [gan.image_from_w(cloud.to_w(part)[:, None] + spread) for part in whitened.split(CHUNK)]
+    parts = [gan.image_from_w(cloud.to_w(part)[:, None] + spread) for part in whitened.split(at_once)]
     scaled = (torch.cat(parts) / 2 + 0.5).clamp(0, 1) * 255
     return scaled.round().to(torch.uint8).cpu()
 
@@ -168,6 +169,7 @@ def through_gan(
     relight_light: Float[Tensor, "m 4"],
     config: ProjectConfig,
     steps: int = STEPS,
+    at_once: int = CHUNK,
 ) -> ThroughGan:
     """The generator's pictures of one object along a row of views and a row of lights.
 
@@ -180,6 +182,7 @@ def through_gan(
         relight_light: lights, in the photo's pose.
         config: how E's answer was used in step 2.
         steps: of every latent's own; 0 is E alone.
+        at_once: pictures held at a time.
     """
     device = gan.device
     factors = Factors(*(part.to(device) for part in vars(factors).values()))
@@ -195,13 +198,13 @@ def through_gan(
     found = walk(
         guess,
         [outward(len(turns), int(yaw)), after],
-        lambda first, places: refine(first, images[places], seen[places], latent, gan, cloud, steps),
+        lambda first, places: refine(first, images[places], seen[places], latent, gan, cloud, steps, at_once),
     )
     turned = between(found[: len(turns)], len(turn_view))
     relit = between(found[len(turns) :], len(relight_light))
     return ThroughGan(
-        turn=drawn(turned, latent, gan, cloud),
+        turn=drawn(turned, latent, gan, cloud, at_once),
         turn_view=turn_view.cpu(),
-        relight=drawn(relit, latent, gan, cloud),
+        relight=drawn(relit, latent, gan, cloud, at_once),
         relight_light=relight_light.cpu(),
     )
