@@ -19,7 +19,16 @@ from bozzetto.cli.main import execute
 from bozzetto.config import TurnConfig
 from bozzetto.errors import InputError
 from bozzetto.export.images import picture
-from bozzetto.forecast import Forecast, cost_of, features_cost, fitted, kept_for_gradients, parse_memory, synthesis_cost
+from bozzetto.forecast import (
+    TO_SPARE,
+    Forecast,
+    cost_of,
+    features_cost,
+    fitted,
+    kept_for_gradients,
+    parse_memory,
+    synthesis_cost,
+)
 from bozzetto.gan.frozen import Precision
 from bozzetto.gan.generator import Gan, GanInfo
 from bozzetto.ingredients import Plan, latent_of
@@ -119,14 +128,14 @@ def test_a_limit_takes_the_gentlest_settings_that_keep_it() -> None:
     assert fitted(job, 1e12) is not job
     assert fitted(job, 1e12).config == job.config
     for keep_mb, chunk in ((512, 0), (0, 0), (0, 1)):
-        limit = cast.peak(replace(compute, keep_mb=keep_mb, chunk=chunk)).total
+        limit = cast.peak(replace(compute, keep_mb=keep_mb, chunk=chunk)).total * TO_SPARE
         found = fitted(job, limit).config.compute
-        assert cast.peak(found).total <= limit
+        assert cast.peak(found).total * TO_SPARE <= limit
         assert (found.keep_mb, found.chunk) == (keep_mb, chunk)
         assert replace(found, keep_mb=512, chunk=0) == compute
     assert fitted(planned(chunk=1), 1e12).config.compute.chunk == 1  # asked for smaller than it takes
     with pytest.raises(InputError, match=r"^About \d+\.\d\d GB of memory are needed at least \(in .*\.$"):
-        fitted(job, cast.peak(replace(compute, keep_mb=0, chunk=1)).total - 1)
+        fitted(job, cast.peak(replace(compute, keep_mb=0, chunk=1)).total * TO_SPARE - 1)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ from bozzetto.priors.registry import find_prior
 MB = 10**6
 PROGRAM = 640 * MB  # Python, torch, the compiled rasteriser and its compiler, the library of convolutions
 WORKING = 1.5  # times what is kept for gradients: gradients on their way, and what convolutions work with
+TO_SPARE = 1.05  # times the prediction is what a limit has to allow
 SAVED = 1.1  # copies of what is on its way to the disk
 RENDERED = 300  # bytes a pixel of a rendered sample: rays, triangles, sampling grid, colours
 DRAWN = 3000  # bytes a pixel of a result's pictures, sheet and mesh
@@ -309,7 +310,7 @@ def settings_within(most: int) -> Iterator[tuple[int | None, int]]:
 
 
 def fitted(job: Plan, limit: float) -> Plan:
-    """The plan with as small chunks as it takes to keep its peak within `limit` bytes; the same where it does anyway.
+    """The plan with as small chunks as it takes to keep its peak within `limit` bytes, with a little to spare.
 
     Raises:
         InputError: the smallest chunks take more.
@@ -320,13 +321,13 @@ def fitted(job: Plan, limit: float) -> Plan:
         compute = replace(compute, keep_mb=compute.keep_mb if keep_mb is None else min(keep_mb, compute.keep_mb))
         compute = replace(compute, chunk=chunk if compute.chunk == 0 else min(chunk or compute.chunk, compute.chunk))
         peak = forecast.peak(compute)
-        if peak.total <= limit:
+        if peak.total * TO_SPARE <= limit:
             return replace(job, config=replace(job.config, compute=compute))
         if least is None or peak.total < least.total:
             least = peak
     assert least is not None
     raise InputError(
-        f"About {gigabytes(least.total)} of memory are needed at least (in {least.phase}; {largest_part(least)}), more "
+        f"About {gigabytes(least.total * TO_SPARE)} of memory are needed at least (in {least.phase}; {largest_part(least)}), more "
         f"than the {gigabytes(limit)} of --max-memory; allow more, or choose a smaller generator or thinner networks."
     )
 
