@@ -17,6 +17,7 @@ from bozzetto.config import FitConfig
 from bozzetto.crop import Square
 from bozzetto.errors import BozzettoError, FitError
 from bozzetto.export.formats import DEFAULT_FORMATS
+from bozzetto.forecast import fitted
 from bozzetto.gan.generator import Gan
 from bozzetto.gan.invert import Inversion, InvertConfig, check_inversion, invert
 from bozzetto.gan.start import StartTable, start_table
@@ -95,13 +96,14 @@ class Order:
     scenes: Path | None = None
     crop: str | Square = "auto"
     formats: tuple[str, ...] = DEFAULT_FORMATS
+    max_memory: float | None = None  # bytes; smaller chunks where a photo's peak would be above
     resume: bool = field(default=False, compare=False)  # not of the order's identity: see `tools_of`
     overwrite: bool = field(default=False, compare=False)
 
     def plan(self, photo: Path) -> Plan:
-        """One photo, read and checked. Raises what `pipeline.plan` does, and `tools_of`."""
+        """One photo, read and checked. Raises what `pipeline.plan` does, `tools_of`, and `forecast.fitted`."""
         tools = tools_of(self)
-        return plan(
+        job = plan(
             photo,
             tools.gan,
             mask=self.mask,
@@ -116,6 +118,7 @@ class Order:
             general=tools.general,
             refine=self.refine,
         )
+        return job if self.max_memory is None else fitted(job, self.max_memory)
 
     def run(self, job: Plan, folder: Path, progress: Progress, truth: Truth | None = None) -> Reconstruction:
         """What was planned, into its result folder. Raises what `pipeline.run` does."""

@@ -105,6 +105,8 @@ class ComputeConfig:
     rasteriser: Literal["auto", "reference", "fast"] = "auto"
     reuse: bool = True  # compute what a step leaves fixed once
     fused_adam: bool = True
+    chunk: int = 0  # samples whose activations are held at once, the gradients added up; 0: all of an iteration's
+    keep_mb: int = 512  # of target features kept for a phase of step 3; beyond, they are computed every time
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bozzetto.config import FitConfig
+from bozzetto.config import ComputeConfig, FitConfig
 from bozzetto.errors import BozzettoError, InputError
 from bozzetto.gan.generator import Gan
-from bozzetto.gan.invert import InvertConfig, invert, judge_inversion
+from bozzetto.gan.invert import Inversion, InvertConfig, invert, judge_inversion
 from bozzetto.gan.invert_loss import masked_mean
+from bozzetto.gan.start import at_once, start_table
+from bozzetto.gan.whiten import whitening
 from bozzetto.general_model import GeneralModel
 from bozzetto.inputs import MaskLike, Picture, digest, find_mask, mask_identity
 from bozzetto.keep import Progress
 from bozzetto.losses.perceptual import Perceptual
 from bozzetto.losses.registry import make_perceptual
+from bozzetto.method.chunks import pieces
 from bozzetto.method.problem import Problem, predict, predict_depth
 from bozzetto.method.sampling import SceneDistribution
 from bozzetto.method.turn import turn
@@ -77,7 +80,18 @@ class Plan:
         }
         if self.general is not None:
             settings["general_sha256"] = self.general.sha256
-        return {name: plain(value) for name, value in settings.items()}
+        found = {name: plain(value) for name, value in settings.items()}
+        return {**found, "fit": _that_matter(self.config)}
+
+
+def _that_matter(config: FitConfig) -> dict[str, Any]:
+    """Settings of a fit as JSON, less what changes no bit of its result; results from before chunks are the same."""
+    fit: Any = plain(config)
+    compute = fit["compute"]
+    del compute["keep_mb"]
+    if compute["chunk"] == 0:
+        del compute["chunk"]
+    return fit
 
 
 def mask_of(job: Plan, partial: Partial | None, progress: Progress) -> tuple[Masked, float]:
@@ -185,32 +199,68 @@ def _found_or_kept(
     if kept:
         tensors, facts = kept
         return _found({name: tensor.to(device) for name, tensor in tensors.items()}, facts)
-    generator = torch.Generator().manual_seed(job.seed)
     photo = job.picture.image[None].to(device)
     mask = mask.to(device)
     # Without a given latent the photo comes first; where the object is turned, its mirror image is the last one.
     photos = ([] if job.latent is not None else [photo]) + ([photo.flip(3)] if turns else [])
     masks = ([] if job.latent is not None else [mask]) + ([mask.flip(3)] if turns else [])
-    found = invert(
-        torch.cat(photos),
-        job.gan,
-        loss[0],
-        generator=generator,
-        progress=progress.on_inversion,
-        mask=torch.cat(masks),
-        perceptual=loss[1],
-    )
-    progress.on_inversion(job.inversion.steps, job.inversion.steps, {"psnr_db": float(found.psnr_db.mean())})
-    w = found.w[:1] if job.latent is None else job.latent.to(device)
+    found = _inverted(job, photos, masks, progress, loss)
+    psnr_db = torch.cat([part.psnr_db for part in found])
+    progress.on_inversion(job.inversion.steps, job.inversion.steps, {"psnr_db": float(psnr_db.mean())})
+    w = found[0].w[:1] if job.latent is None else job.latent.to(device)
     tensors = {"w": w, "image": picture_of(w, job.gan)}
     if turns:
-        tensors["mirror_w"] = found.w[-1:]
+        tensors["mirror_w"] = found[-1].w[-1:]
     # Laid out as a file gives them back: sums may round otherwise in another layout.
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    facts = {"psnr_db": float(found.psnr_db[0]) if job.latent is None else None, "seconds": found.seconds}
+    facts = {
+        "psnr_db": float(psnr_db[0]) if job.latent is None else None,
+        "seconds": sum(part.seconds for part in found),
+    }
     if partial:
         partial.save("inversion.safetensors", tensors, facts)
     return _found(tensors, facts)
+
+
+def inverted_at_once(compute: ComputeConfig, photos: int) -> int:
+    """How many photos are inverted together."""
+    return min(photos, compute.chunk) if compute.chunk else photos
+
+
+def started_at_once(compute: ComputeConfig, resolution: int) -> int:
+    """How many pictures to start an inversion from are made together; without gradients they take little."""
+    return min(at_once(resolution), 4 * compute.chunk) if compute.chunk else at_once(resolution)
+
+
+def _inverted(
+    job: Plan,
+    photos: list[Float[Tensor, "1 3 s s"]],
+    masks: list[Float[Tensor, "1 1 s s"]],
+    progress: Progress,
+    loss: tuple[InvertConfig, Perceptual | None],
+) -> list[Inversion]:
+    """Inversions of the photos, all at once or one after another; a photo's does not depend on the others."""
+    compute = job.config.compute
+    generator = torch.Generator().manual_seed(job.seed)
+    batch = started_at_once(compute, job.gan.info.resolution)
+    table = start_table(job.gan, whitening(job.gan), generator, loss[0].start_samples, batch)
+    drawn = generator.get_state()
+    found = []
+    for part in pieces(len(photos), inverted_at_once(compute, len(photos))):
+        generator.set_state(drawn)
+        found.append(
+            invert(
+                torch.cat(photos[part]),
+                job.gan,
+                loss[0],
+                generator=generator,
+                progress=progress.on_inversion,
+                mask=torch.cat(masks[part]),
+                perceptual=loss[1],
+                table=table,
+            )
+        )
+    return found
 
 
 def _found(tensors: dict[str, Tensor], facts: dict[str, Any]) -> Found:

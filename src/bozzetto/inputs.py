@@ -177,6 +177,8 @@ def check_fit(config: FitConfig, info: GanInfo) -> None:
         ("teach_weight", config.project.teach_weight),
         ("turn.weight", config.turn.weight),
         ("turn.share", config.turn.share),
+        ("chunk", config.compute.chunk),
+        ("keep_mb", config.compute.keep_mb),
     ]
     for name, value in [*counts, *positive]:
         if not math.isfinite(value) or value < 0 or (value == 0 and (name, value) in positive):

@@ -157,7 +157,7 @@ class Keeper:
         last = self.log[-1]
         # The log first: lines that run ahead of the state are cut off when it is read.
         partial.save_log(self.log)
-        partial.save(STATE, state.tensors(), {"done": last["done"]})
+        partial.save(STATE, state.tensors(copy=False), {"done": last["done"]})
         seconds = round(sum(line["seconds"] for line in self.log), 3)
         partial.save_progress({**{k: last[k] for k in ("phase", "done")}, "total": self._total, "seconds": seconds})
         self._saved_at = time.monotonic()

@@ -13,7 +13,7 @@ from bozzetto.errors import InputError, OutputError
 from bozzetto.export.paths import gan_lights, gan_views
 from bozzetto.gan.frozen import Precision
 from bozzetto.gan.generator import Gan
-from bozzetto.method.through_gan import STEPS, through_gan
+from bozzetto.method.through_gan import CHUNK, STEPS, through_gan
 from bozzetto.nets.offset_encoder import OffsetEncoder
 from bozzetto.results import Reconstruction, keep_through_gan, read, read_networks
 from bozzetto.types import ThroughGan
@@ -63,6 +63,8 @@ def pictures_of(result: Reconstruction, networks: Mapping[str, Tensor], gan: Gan
         trained = learned_to_project(fit)
         config = ProjectConfig(**fit["project"])
         precision: Precision = "bf16" if fit["compute"]["gan_precision"] == "bf16" else "fp32"
+        chunk = fit["compute"].get("chunk", 0)
+        at_once = chunk if isinstance(chunk, int) and 0 < chunk < CHUNK else CHUNK
     except (KeyError, TypeError) as error:
         raise OutputError("This result's settings are not complete; reconstruct the photo again.") from error
     if not trained:
@@ -84,6 +86,7 @@ def pictures_of(result: Reconstruction, networks: Mapping[str, Tensor], gan: Gan
         gan_lights(result.light),
         config,
         steps,
+        at_once,
     )
 
 

@@ -1,4 +1,4 @@
-"""`bozzetto bench make-heads | make-animals | steps | gan | heads`."""
+"""`bozzetto bench make-heads | make-animals | steps | gan | memory | heads`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from bozzetto.bench.gallery import write_gallery
 from bozzetto.bench.gan_speed import GanSpeedConfig, time_gan
 from bozzetto.bench.heads import HeadsConfig
 from bozzetto.bench.make_set import SetConfig, make_set
+from bozzetto.bench.memory import MemoryConfig, measure_memory
 from bozzetto.bench.plot import write_plot
 from bozzetto.bench.rows import PERFECT, find_rows, find_seeds
 from bozzetto.bench.run_heads import run_heads, with_set
@@ -115,6 +116,34 @@ def bench_gan(argv: Sequence[str]) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class Memory(MemoryConfig):
+    json: Path = Path("results/memory.json")
+
+
+def bench_memory(argv: Sequence[str]) -> int:
+    """Measure peaks beside predicted ones, print a table and write the JSON."""
+    args = parse(Memory, argv, "bench memory", "Predicted and measured peak memory of short reconstructions.")
+    config = MemoryConfig(**{name: getattr(args, name) for name in MemoryConfig.__dataclass_fields__})
+
+    def told(row: dict[str, Any]) -> None:
+        what = f"{row['size']} px, {row['preset']}, Np {row['np']}, chunk {row['chunk']}"
+        sys.stderr.write(f"{what}: {row['predicted_mb']} MB predicted, {row['measured_mb']} MB measured\n")
+
+    found = measure_memory(config, told)
+    write_text(args.json, json.dumps(found, indent=2, allow_nan=False) + "\n")
+    table = Table(title="peak memory, MB")
+    names = ("size", "preset", "np", "chunk", "phase", "predicted_mb", "measured_mb", "ratio")
+    for name in names:
+        table.add_column(name)
+    for row in found["rows"]:
+        table.add_row(*(str(row[name]) for name in names))
+    console = Console()
+    (console if console.is_terminal else Console(width=WIDTH)).print(table)
+    sys.stdout.write(f"{args.json}\n")
+    return 0
+
+
 def bench_heads(argv: Sequence[str]) -> int:
     """Score heads, print the table, and write JSON, Markdown, plot and galleries."""
     what = "Score reconstructions of rendered heads."
@@ -197,4 +226,5 @@ COMMANDS = {
     "bench steps": bench_steps,
     "bench gan": bench_gan,
     "bench heads": bench_heads,
+    "bench memory": bench_memory,
 }

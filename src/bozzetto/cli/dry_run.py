@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from bozzetto.cli.complain import printable
+from bozzetto.forecast import Forecast, gigabytes
 from bozzetto.ingredients import Plan
 from bozzetto.method.schedule import Phase, phases
-from bozzetto.nets.autoencoder import Autoencoder
-from bozzetto.nets.encoder import Encoder
-from bozzetto.nets.offset_encoder import OffsetEncoder
 from bozzetto.priors.registry import find_prior
-
-_BASE_MB = 850  # Python, torch, the compiled rasteriser, the inversion's start samples
-_COPIES = 5  # of the networks: weights, gradients, two moments, one on its way to the disk
-_BYTES_PER_PIXEL = 2000  # activations of one pseudo image, by measurement at 64 px
 
 
 def describe(job: Plan, photo: Path, folder: Path) -> str:
@@ -36,7 +28,7 @@ def describe(job: Plan, photo: Path, folder: Path) -> str:
         f"latent     {latent}",
         f"prior      {config.prior.shape}",
         *(f"phase      {_phase(row)}" for row in rows),
-        f"memory     about {memory_mb(job, rows) / 1000:.1f} GB",
+        f"memory     {_memory(job)}",
         f"result     {printable(str(folder))}",
     ]
     return "\n".join(lines)
@@ -49,16 +41,10 @@ def _phase(row: Phase) -> str:
     return f"{row.title}: {most}{row.iterations} iterations{extra}{mirror}"
 
 
-def memory_mb(job: Plan, rows: tuple[Phase, ...]) -> float:
-    """A rough estimate of the peak memory."""
-    info = job.gan.info
-    size, width = info.resolution, job.config.nets.width
-    with torch.device("meta"):
-        encoders = (Encoder(size, 6, width=width), Encoder(size, 4, width=width), OffsetEncoder(size, info.w_dim))
-        decoders = (Autoencoder(size, 1, width=width), Autoencoder(size, 3, width=width))
-    weights = sum(p.numel() for net in (*encoders, *decoders) for p in net.parameters())
-    pixels = size**2
-    samples = max((row.samples for row in rows), default=1)
-    kept = max((row.iterations * row.samples for row in rows if row.kind == "collect"), default=0)
-    parts = (weights * 4 * _COPIES, samples * pixels * _BYTES_PER_PIXEL, 2 * kept * pixels * 3 * 4)
-    return _BASE_MB + sum(parts) / 1e6
+def _memory(job: Plan) -> str:
+    """The peak, where it is, what it is made of, and how many samples are held at once."""
+    peak, compute = Forecast(job).peak(), job.config.compute
+    parts = sorted(peak.parts.items(), key=lambda part: -part[1])
+    told = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in parts if size >= 0.5e6)
+    chunk = f"; {compute.chunk} sample{'s' * (compute.chunk > 1)} at a time" if compute.chunk else ""
+    return f"about {gigabytes(peak.total)}, in {peak.phase} ({told}){chunk}"

@@ -22,6 +22,7 @@ from bozzetto.crop import parse_crop
 from bozzetto.errors import BozzettoError, InputError
 from bozzetto.export.formats import DEFAULT_FORMATS
 from bozzetto.export.viewer import VIEWER
+from bozzetto.forecast import parse_memory
 from bozzetto.gan.invert import InvertConfig
 from bozzetto.general_model import built_in_for
 from bozzetto.inputs import parser_with_weights
@@ -53,6 +54,7 @@ class Arguments:
     out: Path | None = None  # one photo: its result folder (results/NAME); several: the folder of these
     resume: bool = False  # go on where an interrupted run stopped
     overwrite: bool = False  # start over in spite of a finished or unfinished result
+    max_memory: str | None = None  # such as 2G: keep the peak below it, by smaller chunks with the same result
     dry_run: bool = False  # say what would be done and write nothing
     truth: Path | None = None  # head file (.npz) with the photo's true depth, to score the result against
     engine: Literal["local", "ray"] = "local"  # one photo after another here, or many at once on a Ray cluster
@@ -111,6 +113,7 @@ def order_of(args: Arguments, config: FitConfig, inversion: InvertConfig) -> Ord
         scenes=args.scenes,
         crop=parse_crop(args.crop),
         formats=args.formats,
+        max_memory=None if args.max_memory is None else parse_memory(args.max_memory),
         resume=args.resume,
         overwrite=args.overwrite,
     )

@@ -79,7 +79,7 @@ def make_folder(path: Path) -> None:
         raise write_error(path, error) from error
 
 
-def write_bytes(path: Path, content: bytes) -> Path:
+def write_bytes(path: Path, content: bytes | bytearray) -> Path:
     """Write `content` to `path`, whole or not at all; returns `path`. Raises OutputError."""
     with writing(path) as temporary:
         temporary.write_bytes(content)

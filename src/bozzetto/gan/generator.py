@@ -90,6 +90,12 @@ class Gan:
         other.precision = precision
         return other
 
+    def modules(self, precision: Precision | None = None) -> tuple[nn.Module, FrozenDiscriminator | None]:
+        """What makes pictures and features at a precision; made at its first use, as by that itself."""
+        precision = precision or self.precision
+        features = None if self.discriminator is None else self._frozen_discriminator(precision)
+        return self._frozen_synthesis(precision), features
+
     # -- mapping ---------------------------------------------------------------------------------------------------
 
     def mapping_head(self, z: Float[Tensor, "b z"], k: int) -> Float[Tensor, "b d"]:
@@ -158,11 +164,13 @@ class Gan:
                 f"The generator '{self.info.name}' takes a latent of shape [batch, {self.info.w_dim}] or [batch, "
                 f"{self.info.num_ws}, {self.info.w_dim}], not {list(w.shape)}."
             )
-        precision = precision or self.precision
+        return self._frozen_synthesis(precision or self.precision)(w, self._noises(noise, w.shape[0], generator))
+
+    def _frozen_synthesis(self, precision: Precision) -> nn.Module:
         if precision not in self._synthesis:
             synthesis = self.generator.synthesis
             self._synthesis[precision] = FROZEN[type(synthesis)](synthesis, precision).to(self.device)
-        return self._synthesis[precision](w, self._noises(noise, w.shape[0], generator))
+        return self._synthesis[precision]
 
     def noise_shapes(self) -> list[tuple[int, int]]:
         """Height and width of the noise map of every layer; none where the architecture has no noise (StyleGAN3)."""

@@ -53,13 +53,23 @@ def samples_for(resolution: int) -> int:
     return max(128, min(1024, 2**24 // resolution**2))
 
 
+def at_once(resolution: int) -> int:
+    """How many pictures of this size are made in one pass."""
+    return max(1, BATCH_PIXELS // resolution**2)
+
+
 @torch.no_grad()
-def start_table(gan: Gan, whitening: Whitening, generator: torch.Generator, samples: int | None = None) -> StartTable:
-    """Draw the samples and fit the ridge. Costs `samples` images and one linear system of that size."""
+def start_table(
+    gan: Gan, whitening: Whitening, generator: torch.Generator, samples: int | None = None, batch: int | None = None
+) -> StartTable:
+    """Draw the samples and fit the ridge. Costs `samples` images and one linear system of that size.
+
+    batch: images at once (None: `at_once`); another number changes the rounding of the pictures alone.
+    """
     count = samples or samples_for(gan.info.resolution)
     z = torch.randn(count, gan.info.z_dim, generator=generator, device=generator.device).to(gan.device)
     w = gan.w_from_z(z)[:, 0]
-    batch = max(1, BATCH_PIXELS // gan.info.resolution**2)
+    batch = batch or at_once(gan.info.resolution)
     pictures = torch.cat([_pictures(gan.image_from_w(part)) for part in w.split(batch)])
     distance2 = torch.cdist(pictures.double(), pictures.double()).square()
     width2 = distance2.median().clamp(min=1e-12)

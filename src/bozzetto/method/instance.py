@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from bozzetto.config import OptimConfig
+from bozzetto.config import FitConfig, OptimConfig
 from bozzetto.errors import FitError
 from bozzetto.method.guard import ADVICE, SHAPE_ADVICE, find_collapse, find_damage, find_trouble, recover, remember
 from bozzetto.method.initialise import PriorStep
@@ -67,13 +67,18 @@ def new_state(problem: Problem, seed: int) -> FitState:
 
 def moves(problem: Problem, kind: PhaseKind) -> tuple[str, ...]:
     """Which networks a kind of phase trains."""
+    return moves_of(problem.config, problem.turned is not None, kind)
+
+
+def moves_of(config: FitConfig, turned: bool, kind: PhaseKind) -> tuple[str, ...]:
+    """As `moves`, from the settings and whether there are turned pictures."""
     prior: tuple[str, ...] = ("depth",)
-    if problem.turned is not None:
-        prior = ("depth", "view", "light", *(("albedo",) if problem.config.turn.albedo_weight > 0 else ()))
+    if turned:
+        prior = ("depth", "view", "light", *(("albedo",) if config.turn.albedo_weight > 0 else ()))
     table: dict[PhaseKind, tuple[str, ...]] = {
         "prior": prior,
         "albedo": AlbedoStep.moves,
-        "project": ("offset", "view", "light") if problem.config.project.teach else ("offset",),
+        "project": ("offset", "view", "light") if config.project.teach else ("offset",),
         "collect": (),
         "factorise": FactoriseStep.moves,
     }
@@ -116,11 +121,13 @@ def fit(problem: Problem, state: FitState, watcher: Watcher | None = None) -> Ne
             if parameters and state.optimiser is None:
                 state.optimiser = make_optimiser(parameters, optim, optim.lr, problem.config.compute.fused_adam)
             start = time.perf_counter()
+            if state.optimiser is not None:
+                state.optimiser.zero_grad(set_to_none=True)
             terms = compute()
             if state.optimiser is not None:
                 state.optimiser.param_groups[0]["lr"] = _learning_rate(optim, phase, state.iteration) * state.rate
-                state.optimiser.zero_grad(set_to_none=True)
-                terms["total"].backward()
+                if terms["total"].requires_grad:  # otherwise its chunks were back-propagated one by one
+                    terms["total"].backward()
                 trouble = find_trouble(terms, parameters)
                 if trouble is not None:
                     recover(state, trouble, phase.kind, phase.title, parameters)
@@ -138,6 +145,8 @@ def fit(problem: Problem, state: FitState, watcher: Watcher | None = None) -> Ne
                 watcher.on_state(state)
         if _is_bad(phase, state, problem, parameters):
             continue
+        if state.optimiser is not None:
+            state.optimiser.zero_grad(set_to_none=True)
         state.phase, state.iteration, state.optimiser, state.start = state.phase + 1, 0, None, {}
         watcher.on_state(state)
     state.nets.train_only(())
@@ -162,7 +171,7 @@ def _step(phase: Phase, problem: Problem, state: FitState) -> Callable[[], dict[
         return AlbedoStep(problem, state.nets, phase.mirror).loss
     if phase.kind == "project":
         project = ProjectStep(problem, state.nets, phase.samples)
-        return lambda: project.loss(state.generator)
+        return lambda: project.descend(state.generator)
     if phase.kind == "collect":
         if state.iteration == 0:
             state.collected = []
@@ -178,7 +187,7 @@ def _step(phase: Phase, problem: Problem, state: FitState) -> Callable[[], dict[
     kept = torch.stack(state.collected)
     kept = kept.unflatten(1, (photos, -1)).transpose(1, 2).flatten(0, 1)
     factorise = FactoriseStep(problem, state.nets, kept, phase.samples, phase.mirror)
-    return lambda: factorise.loss(state.generator)
+    return lambda: factorise.descend(state.generator)
 
 
 def _check(values: dict[str, float], phase: Phase, iteration: int) -> None:

@@ -20,6 +20,7 @@ from torch.optim import Adam
 
 from bozzetto import processes
 from bozzetto.config import GeneralConfig, OptimConfig
+from bozzetto.method.chunks import pieces
 from bozzetto.method.collected import Collected
 from bozzetto.method.guard import find_collapse, find_damage, find_trouble, recover, remember
 from bozzetto.method.initialise import PriorStep
@@ -29,7 +30,7 @@ from bozzetto.method.problem import Problem
 from bozzetto.method.state import adam_tensors, guard_from, guard_tensors, make_optimiser, restore_adam
 from bozzetto.method.step1_albedo import AlbedoStep
 from bozzetto.method.step2_project import ProjectStep
-from bozzetto.method.step3_factorise import factorise_terms
+from bozzetto.method.step3_factorise import factorise_parts, factorise_terms
 from bozzetto.nets.networks import Networks, make_networks
 from bozzetto.seeds import seeded
 
@@ -219,11 +220,12 @@ class JointFit:
             repeat = state.iteration if phase.visit is not None else state.iteration // self._count()
             self._store(phase).put(rows, repeat, ProjectStep(part, state.nets, phase.step.samples).collect(rng))
             return {}
-        terms = self._terms(part, state.nets, phase, rows, rng)
         optimiser = state.optimiser(phase.step.kind, self.problem)
         optimiser.param_groups[0]["lr"] = self._learning_rate(phase, state) * state.rate
         optimiser.zero_grad(set_to_none=True)
-        terms["total"].backward()
+        terms = self._terms(part, state.nets, phase, rows, rng)
+        if terms["total"].requires_grad:  # otherwise its chunks were back-propagated one by one
+            terms["total"].backward()
         parameters = state.nets.parameters(moves(self.problem, phase.step.kind))
         if processes.place()[1] > 1:
             for parameter in parameters:
@@ -269,9 +271,13 @@ class JointFit:
         if step.kind == "albedo":
             return AlbedoStep(part, nets, step.mirror).loss()
         if step.kind == "project":
-            return ProjectStep(part, nets, step.samples).loss(rng)
+            return ProjectStep(part, nets, step.samples).descend(rng)
         targets, item = self._draw(part, phase, rows, rng)
-        return factorise_terms(part, nets, targets.to(part.photo), item, step.mirror)
+        chunk = part.config.compute.chunk
+        if not 0 < chunk < len(item):
+            return factorise_terms(part, nets, targets.to(part.photo), item, step.mirror)
+        parts = ((item[k], targets[k].to(part.photo), None) for k in pieces(len(item), chunk))
+        return factorise_parts(part, nets, parts, len(item), step.mirror)
 
     def _draw(
         self, part: Problem, phase: JointPhase, rows: Tensor, rng: torch.Generator

@@ -27,16 +27,20 @@ class FitState:
     went_back: bool = False  # to where a phase began
     start: dict[str, Tensor] = field(default_factory=dict)  # weights that the phase trains, as it began
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The whole state under flat names, for a file without code (safetensors). Training on does not change it."""
-        out = {f"nets.{key}": _copy(t) for key, t in self.nets.state().items()}
+    def tensors(self, copy: bool = True) -> dict[str, Tensor]:
+        """The whole state under flat names, for a file without code (safetensors).
+
+        copy: so that training on does not change it; without, it is to be written at once.
+        """
+        own = _copy if copy else torch.Tensor.detach
+        out = {f"nets.{key}": own(t) for key, t in self.nets.state().items()}
         out["rng"] = self.generator.get_state()
         out["position"] = torch.tensor([self.phase, self.iteration, len(self.collected)])
         for i, batch in enumerate(self.collected):
-            out[f"collected.{i}"] = batch.cpu().contiguous()
+            out[f"collected.{i}"] = batch.cpu().contiguous()  # never changed
         out |= guard_tensors(self.rate, self.went_back, self.start)
         if self.optimiser is not None:
-            out |= adam_tensors(self.optimiser, "adam.")
+            out |= adam_tensors(self.optimiser, "adam.", copy)
         return out
 
     def restore(self, tensors: dict[str, Tensor], moves: tuple[str, ...], optim: OptimConfig, fused: bool) -> None:
@@ -89,11 +93,12 @@ def make_optimiser(parameters: list[nn.Parameter], optim: OptimConfig, lr: float
     )
 
 
-def adam_tensors(optimiser: Adam, prefix: str) -> dict[str, Tensor]:
-    """Copies of the moments under `<prefix><number of the parameter>.<name>`."""
+def adam_tensors(optimiser: Adam, prefix: str, copy: bool = True) -> dict[str, Tensor]:
+    """The moments under `<prefix><number of the parameter>.<name>`, as copies or as they are."""
     state = optimiser.state_dict()["state"]
+    own = _copy if copy else torch.Tensor.detach
     return {
-        f"{prefix}{i}.{key}": _copy(torch.as_tensor(value))
+        f"{prefix}{i}.{key}": own(torch.as_tensor(value))
         for i, moments in state.items()
         for key, value in moments.items()
     }

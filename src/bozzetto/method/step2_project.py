@@ -6,6 +6,7 @@ and c_h, c_w are what the mapping network gives before and after them at z = 0 (
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from bozzetto.losses.discriminator import DiscriminatorFeatures
 from bozzetto.losses.latent import latent_norm
 from bozzetto.losses.photometric import photometric
 from bozzetto.method.canonical_mask import canonical_mask
+from bozzetto.method.chunks import Sum, back_propagated, pieces
 from bozzetto.method.initialise import known_error, turned_error
 from bozzetto.method.problem import Problem, door, predict, predict_light, predict_view
 from bozzetto.method.step1_albedo import sum_terms
@@ -38,6 +40,22 @@ class Pseudo(NamedTuple):
     item: Tensor  # [m] index of the photo
     view: Float[Tensor, "m 6"]
     light: Float[Tensor, "m 4"]
+
+
+class Drawn(NamedTuple):
+    """Views and lights to render pseudo images under."""
+
+    item: Tensor  # [m] index of the photo
+    view: Float[Tensor, "m 6"]
+    light: Float[Tensor, "m 4"]
+
+
+class Shown(NamedTuple):
+    """What is rendered: the photos' objects as the networks have them now."""
+
+    factors: Factors
+    mask: Float[Tensor, "b 1 s s"]  # canonical
+    normal: Float[Tensor, "b 3 s s"]
 
 
 @torch.no_grad()
@@ -79,7 +97,8 @@ class ProjectStep:
         own = problem.gan.image_from_w(problem.latent) / 2 + 0.5
         return factors, mask, normal, before, after, own
 
-    def _shape(self) -> tuple[Factors, Tensor, Tensor]:
+    @torch.no_grad()
+    def _shown(self) -> Shown:
         """Factors of the photos as the networks have them now, canonical mask and normals."""
         problem = self.problem
         factors, mask, normal, *_ = self.fixed or self._fixed()
@@ -87,20 +106,34 @@ class ProjectStep:
             view = predict_view(self.nets, problem.photo, problem)
             factors = replace(factors, view=view, light=predict_light(self.nets, problem.photo, problem))
             mask = canonical_mask(problem.mask, factors.depth, view, problem.camera)
-        return factors, mask, normal
+        return Shown(factors, mask, normal)
 
-    @torch.no_grad()
     def draw(self, generator: torch.Generator) -> Pseudo:
         """Np pseudo images of each photo under drawn views and lights."""
-        problem = self.problem
-        factors, mask, normal = self._shape()
-        count, photos = self.samples, len(problem.photo)
+        shown = self._shown()
+        return self._render(shown, self._draw(shown, generator))
+
+    def _chunks(self, generator: torch.Generator) -> Iterator[Pseudo]:
+        """What `draw` gives, `compute.chunk` of them at a time."""
+        shown = self._shown()
+        drawn = self._draw(shown, generator)
+        for part in pieces(len(drawn.item), self.problem.config.compute.chunk):
+            yield self._render(shown, Drawn(*(value[part] for value in drawn)))
+
+    @torch.no_grad()
+    def _draw(self, shown: Shown, generator: torch.Generator) -> Drawn:
+        """Np views and lights for each photo."""
+        problem, photos = self.problem, len(self.problem.photo)
         device = problem.photo.device
-        item = torch.arange(photos, device=device).repeat_interleave(count)
-        view = problem.scenes.views.draw(photos * count, problem.view_scale, generator).to(device)
-        light = problem.scenes.lights.draw(factors.light[item], generator)
+        item = torch.arange(photos, device=device).repeat_interleave(self.samples)
+        view = problem.scenes.views.draw(len(item), problem.view_scale, generator).to(device)
+        return Drawn(item, view, problem.scenes.lights.draw(shown.factors.light[item], generator))
+
+    @torch.no_grad()
+    def _render(self, shown: Shown, drawn: Drawn) -> Pseudo:
+        problem, (factors, mask, normal), (item, view, light) = self.problem, shown, drawn
         depth, albedo = factors.depth, factors.albedo
-        if photos > 1:
+        if len(problem.photo) > 1:
             depth, albedo, normal, mask = depth[item], albedo[item], normal[item], mask[item]
         sight = look(depth, view, problem.camera, problem.depth_range, problem.config.compute.rasteriser)
         shading = shade.shading(shade.diffuse(normal, light), light)
@@ -119,7 +152,23 @@ class ProjectStep:
         return problem.gan.image_from_w(w) / 2 + 0.5, offset
 
     def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
-        pseudo = self.draw(generator)
+        terms = self._sample_terms(self.draw(generator))
+        terms.update(self._turned_terms())
+        return {"total": sum_terms(terms), **terms}
+
+    def descend(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """As `loss`; with `compute.chunk` the gradients are added to the parameters', chunk by chunk."""
+        chunk, count = self.problem.config.compute.chunk, self.samples * len(self.problem.photo)
+        if not 0 < chunk < count:
+            return self.loss(generator)
+        found = Sum()
+        for pseudo in self._chunks(generator):
+            found.add(back_propagated(self._sample_terms(pseudo), len(pseudo.item) / count))
+        found.add(back_propagated(self._turned_terms()))
+        return found.terms()
+
+    def _sample_terms(self, pseudo: Pseudo) -> dict[str, Tensor]:
+        """Means over these samples, weighted."""
         found, offset = self.project(pseudo)
         terms = {
             "l1": photometric(found, pseudo.images, pseudo.mask).mean(),
@@ -130,10 +179,14 @@ class ProjectStep:
         if project.teach:
             known = known_error(self.nets, pseudo.images, pseudo.view, pseudo.light, self.problem)
             terms["teach"] = project.teach_weight * known
-            if self.problem.turned is not None:
-                known = turned_error(self.nets, self.problem.turned, self.problem)
-                terms["turned"] = self.problem.config.turn.weight * known
-        return {"total": sum_terms(terms), **terms}
+        return terms
+
+    def _turned_terms(self) -> dict[str, Tensor]:
+        """What does not depend on the samples, weighted."""
+        problem = self.problem
+        if not problem.config.project.teach or problem.turned is None:
+            return {}
+        return {"turned": problem.config.turn.weight * turned_error(self.nets, problem.turned, problem)}
 
     def _feature_distance(self, found: Tensor, pseudo: Pseudo) -> Tensor:
         """Features of the found picture against those of the pseudo image laid over it: outside the mask they agree."""
@@ -145,5 +198,4 @@ class ProjectStep:
     @torch.no_grad()
     def collect(self, generator: torch.Generator) -> Tensor:
         """One more batch of projected samples, [0, 1], photo by photo."""
-        found, _ = self.project(self.draw(generator))
-        return found.clamp(0, 1)
+        return torch.cat([self.project(pseudo)[0].clamp(0, 1) for pseudo in self._chunks(generator)])

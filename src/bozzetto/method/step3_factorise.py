@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -12,13 +13,13 @@ from bozzetto.geometry import shade
 from bozzetto.geometry.render import look
 from bozzetto.geometry.warp import sample
 from bozzetto.method.canonical_mask import canonical_mask
+from bozzetto.method.chunks import Sum, back_propagated, pieces
 from bozzetto.method.initialise import turned_error
 from bozzetto.method.photo_loss import Shape, light_up, make_shape, photo_loss, picture_loss, target_features, twice
 from bozzetto.method.problem import Problem, predict_albedo, predict_depth, predict_light, predict_view
 from bozzetto.method.step1_albedo import sum_terms
 from bozzetto.nets.networks import Networks
 
-FEATURES_MAX_BYTES = 512 * 2**20  # of target features kept for a phase; beyond, they are computed every time
 CHUNK = 16  # samples whose features are computed at once
 MOVES = ("view", "light", "depth", "albedo")
 
@@ -55,14 +56,18 @@ class FactoriseStep:
     def _pool_features(self) -> list[Tensor] | None:
         """Target features of the whole pool, [n, b, ...] each, unless they would take too much memory."""
         one = target_features(self.pool[0, :1].to(self.problem.photo), self.problem, mirror=False)
-        if one is None or sum(tap.numel() for tap in one) * 4 * self.pool[:, :, 0, 0, 0].numel() > FEATURES_MAX_BYTES:
+        if one is None or sum(tap.numel() for tap in one) * 4 * self.pool[:, :, 0, 0, 0].numel() > self._room():
             return None
         chunks = [
             target_features(images.to(self.problem.photo), self.problem, mirror=False)
-            for images in self.pool.flatten(0, 1).split(CHUNK)
+            for images in self.pool.flatten(0, 1).split(min(CHUNK, self.problem.config.compute.chunk or CHUNK))
         ]
         taps = [torch.cat(tap) for tap in zip(*(chunk for chunk in chunks if chunk is not None), strict=True)]
         return [tap.unflatten(0, self.pool.shape[:2]) for tap in taps]
+
+    def _room(self) -> int:
+        """Bytes that the pool's features may take."""
+        return self.problem.config.compute.keep_mb * 2**20
 
     def _pick(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Positions in the pool and photos, Np for each photo, without regard to what was drawn before."""
@@ -81,14 +86,28 @@ class FactoriseStep:
         return self.pool[pick, item], item.to(self.problem.photo.device)
 
     def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
-        problem, nets, mirror = self.problem, self.nets, self.mirror
+        return self._whole(*self._pick(generator))
+
+    def descend(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """As `loss`; with `compute.chunk` the gradients are added to the parameters', chunk by chunk."""
+        problem = self.problem
         pick, item = self._pick(generator)
-        targets = self.pool[pick, item].to(problem.photo)
+        chunk = problem.config.compute.chunk
+        if not 0 < chunk < len(item):
+            return self._whole(pick, item)
+        parts = ((item[k], *self._targets(pick[k], item[k])) for k in pieces(len(item), chunk))
+        return factorise_parts(problem, self.nets, parts, len(item), self.mirror, self.photo_wanted)
+
+    def _whole(self, pick: Tensor, item: Tensor) -> dict[str, Tensor]:
+        targets, wanted = self._targets(pick, item)
+        return factorise_terms(self.problem, self.nets, targets, item, self.mirror, wanted, self.photo_wanted)
+
+    def _targets(self, pick: Tensor, item: Tensor) -> tuple[Float[Tensor, "m 3 s s"], list[Tensor] | None]:
+        """Samples of the pool, and their features for both branches."""
+        targets = self.pool[pick, item].to(self.problem.photo)
         if self.pool_wanted is None:
-            wanted = target_features(targets, problem, mirror)
-        else:
-            wanted = [twice(tap[pick, item], mirror) for tap in self.pool_wanted]
-        return factorise_terms(problem, nets, targets, item, mirror, wanted, self.photo_wanted)
+            return targets, target_features(targets, self.problem, self.mirror)
+        return targets, [twice(tap[pick, item], self.mirror) for tap in self.pool_wanted]
 
 
 def factorise_terms(
@@ -116,19 +135,73 @@ def factorise_terms(
     albedo = predict_albedo(nets, problem.photo, problem)
     shape = make_shape(depth, problem, mirror)
 
-    own = light_up(shape, twice(view[:photos], mirror), twice(light[:photos], mirror), problem)
-    terms = {f"photo_{k}": v for k, v in photo_loss(albedo, shape, own, problem, mirror, photo_wanted).items()}
-
-    if problem.turned is not None:
-        terms["turned"] = problem.config.turn.weight * turned_error(nets, problem.turned, problem)
-    weights = problem.config.loss
-    if weights.prior_weight > 0 and problem.prior is not None:
-        away = (depth - problem.prior) / problem.depth_range.half
-        terms["prior"] = weights.prior_weight * away.square().mean()
+    terms = _photo_terms(nets, shape, albedo, view[:photos], light[:photos], problem, mirror, photo_wanted)
     mask = canonical_mask(problem.mask, depth.detach(), view[:photos].detach(), problem.camera)
     samples = Samples(targets, item, view[photos:], light[photos:], wanted)
     terms.update(_sample_terms(shape, albedo, mask, samples, problem, mirror))
     return {"total": sum_terms(terms), **terms}
+
+
+def factorise_parts(
+    problem: Problem,
+    nets: Networks,
+    parts: Iterable[tuple[Tensor, Float[Tensor, "k 3 s s"], list[Tensor] | None]],
+    count: int,
+    mirror: bool,
+    photo_wanted: list[Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """As `factorise_terms`, the samples part by part; the gradients are added to the parameters'.
+
+    Depth and albedo are made once. What the parts want of them adds up beside them and goes on into D and A at the
+    end.
+
+    Args:
+        parts: photo of each sample, samples, their features, each as in `factorise_terms`.
+        count: of all samples.
+    """
+    made = predict_depth(nets, problem.photo, problem), predict_albedo(nets, problem.photo, problem)
+    depth, albedo = (value.detach().requires_grad_() for value in made)
+    view, light = predict_view(nets, problem.photo, problem), predict_light(nets, problem.photo, problem)
+    mask = canonical_mask(problem.mask, depth.detach(), view.detach(), problem.camera)
+    shape = make_shape(depth, problem, mirror)
+    found = Sum()
+    found.add(back_propagated(_photo_terms(nets, shape, albedo, view, light, problem, mirror, photo_wanted)))
+    for item, targets, wanted in parts:
+        own = predict_view(nets, targets, problem), predict_light(nets, targets, problem)
+        samples = Samples(targets, item.to(targets.device), *own, wanted)
+        terms = _sample_terms(make_shape(depth, problem, mirror), albedo, mask, samples, problem, mirror)
+        found.add(back_propagated(terms, len(item) / count))
+    torch.autograd.backward(made, (_gradient(depth), _gradient(albedo)))
+    return found.terms()
+
+
+def _gradient(leaf: Tensor) -> Tensor:
+    return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+
+
+def _photo_terms(
+    nets: Networks,
+    shape: Shape,
+    albedo: Float[Tensor, "b 3 s s"],
+    view: Float[Tensor, "b 6"],
+    light: Float[Tensor, "b 4"],
+    problem: Problem,
+    mirror: bool,
+    wanted: list[Tensor] | None,
+) -> dict[str, Tensor]:
+    """What does not depend on the samples: the photos out of their own factors, turned pictures, the pull to the prior.
+
+    view, light: of the photos, as V and L see them.
+    """
+    own = light_up(shape, twice(view, mirror), twice(light, mirror), problem)
+    terms = {f"photo_{k}": v for k, v in photo_loss(albedo, shape, own, problem, mirror, wanted).items()}
+    if problem.turned is not None:
+        terms["turned"] = problem.config.turn.weight * turned_error(nets, problem.turned, problem)
+    weight = problem.config.loss.prior_weight
+    if weight > 0 and problem.prior is not None:
+        away = (shape.depth[: len(problem.photo)] - problem.prior) / problem.depth_range.half
+        terms["prior"] = weight * away.square().mean()
+    return terms
 
 
 def _sample_terms(

@@ -120,6 +120,7 @@ def refine(
     gan: Gan,
     cloud: Whitening,
     steps: int = STEPS,
+    at_once: int = CHUNK,
 ) -> Float[Tensor, "m d"]:
     """Whitened latents after `steps` of their own toward images in [0, 1], inside their masks.
 
@@ -128,7 +129,7 @@ def refine(
     start = cloud.from_w(latent.mean(dim=0))
     config = InvertConfig(outside_weight=0.0)
     done = []
-    parts = (part.split(CHUNK) for part in (guess, images, mask, moved))
+    parts = (part.split(at_once) for part in (guess, images, mask, moved))
     for part, image, inside, follow in zip(*parts, strict=True):
         distance = InvertLoss(gan, image * 2 - 1, inside, config, None)
         moving = part.detach().clone().requires_grad_(True)
@@ -162,10 +163,15 @@ def between(keys: Float[Tensor, "k d"], count: int) -> Float[Tensor, "n d"]:
 
 @torch.no_grad()
 def drawn(
-    whitened: Float[Tensor, "n d"], latent: Float[Tensor, "l d"], moved: Bool[Tensor, "n l"], gan: Gan, cloud: Whitening
+    whitened: Float[Tensor, "n d"],
+    latent: Float[Tensor, "l d"],
+    moved: Bool[Tensor, "n l"],
+    gan: Gan,
+    cloud: Whitening,
+    at_once: int = CHUNK,
 ) -> UInt8[Tensor, "n 3 s s"]:
     """The generator's pictures of latents, 0 to 255, on the CPU; moved as in `refine`."""
-    parts = [gan.image_from_w(w) for w in layers_of(whitened, latent, moved, cloud).split(CHUNK)]
+    parts = [gan.image_from_w(w) for w in layers_of(whitened, latent, moved, cloud).split(at_once)]
     scaled = (torch.cat(parts) / 2 + 0.5).clamp(0, 1) * 255
     return scaled.round().to(torch.uint8).cpu()
 
@@ -182,6 +188,7 @@ def through_gan(
     relight_light: Float[Tensor, "m 4"],
     config: ProjectConfig,
     steps: int = STEPS,
+    at_once: int = CHUNK,
 ) -> ThroughGan:
     """The generator's pictures of one object along a row of views and a row of lights.
 
@@ -194,6 +201,7 @@ def through_gan(
         relight_light: lights, in the photo's pose.
         config: how E's answer was used in step 2.
         steps: of every latent's own; 0 is E alone.
+        at_once: pictures held at a time.
     """
     device = gan.device
     factors = Factors(*(part.to(device) for part in vars(factors).values()))
@@ -212,13 +220,15 @@ def through_gan(
     found = walk(
         guess,
         [outward(len(turns), int(yaw)), after],
-        lambda first, places: refine(first, images[places], seen[places], latent, moved[places], gan, cloud, steps),
+        lambda first, places: refine(
+            first, images[places], seen[places], latent, moved[places], gan, cloud, steps, at_once
+        ),
     )
     turned = between(found[: len(turns)], len(turn_view))
     relit = between(found[len(turns) :], len(relight_light))
     return ThroughGan(
-        turn=drawn(turned, latent, coarse.expand(len(turned), -1), gan, cloud),
+        turn=drawn(turned, latent, coarse.expand(len(turned), -1), gan, cloud, at_once),
         turn_view=turn_view.cpu(),
-        relight=drawn(relit, latent, every.expand(len(relit), -1), gan, cloud),
+        relight=drawn(relit, latent, every.expand(len(relit), -1), gan, cloud, at_once),
         relight_light=relight_light.cpu(),
     )

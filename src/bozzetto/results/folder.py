@@ -24,6 +24,7 @@ from bozzetto.export.files import write_bytes, write_text
 from bozzetto.export.formats import DEFAULT_FORMATS, FILE_NAMES, check_formats, depth_scales, export_all
 from bozzetto.export.options import ExportOptions
 from bozzetto.export.sheet import write_sheet
+from bozzetto.results.packed import packed
 from bozzetto.results.provenance import Provenance, plain
 from bozzetto.results.reconstruction import SHAPES, Reconstruction
 from bozzetto.results.replace import new_folder
@@ -70,19 +71,19 @@ def write(
     wanted = check_formats(formats)
     lines = None if log is None else _log_lines(log)
     with new_folder(folder, is_result_folder, OUR_NAMES) as fresh:
-        scene = _pack(reconstruction.tensors())
+        scene = packed(reconstruction.tensors())
         files = {"scene": {"file": SCENE, "sha256": hashlib.sha256(scene).hexdigest()}}
         write_bytes(fresh / SCENE, scene)
         if networks is not None:
-            weights = _pack(networks)
+            weights = packed(networks)
             files["networks"] = {"file": NETWORKS, "sha256": hashlib.sha256(weights).hexdigest()}
             write_bytes(fresh / NETWORKS, weights)
         if reconstruction.through_gan is not None:
-            pictures = _pack(vars(reconstruction.through_gan))
-            files["through_gan"] = {"file": THROUGH_GAN, "sha256": hashlib.sha256(pictures).hexdigest()}
-            write_bytes(fresh / THROUGH_GAN, pictures)
+            drawn = packed(vars(reconstruction.through_gan))
+            files["through_gan"] = {"file": THROUGH_GAN, "sha256": hashlib.sha256(drawn).hexdigest()}
+            write_bytes(fresh / THROUGH_GAN, drawn)
         if preview is not None:
-            before = _pack(preview.tensors())
+            before = packed(preview.tensors())
             files["preview"] = {"file": PREVIEW, "sha256": hashlib.sha256(before).hexdigest()}
             write_bytes(fresh / PREVIEW, before)
             if "sheet" in wanted:
@@ -107,9 +108,9 @@ def keep_through_gan(folder: Path, pictures: ThroughGan) -> None:
     record = _record_of(folder)
     if record["files"].pop("through_gan", None) is not None:
         _write_record(folder, record)
-    packed = _pack(vars(pictures))
-    write_bytes(folder / THROUGH_GAN, packed)
-    record["files"]["through_gan"] = {"file": THROUGH_GAN, "sha256": hashlib.sha256(packed).hexdigest()}
+    content = packed(vars(pictures))
+    write_bytes(folder / THROUGH_GAN, content)
+    record["files"]["through_gan"] = {"file": THROUGH_GAN, "sha256": hashlib.sha256(content).hexdigest()}
     _write_record(folder, record)
 
 
@@ -128,12 +129,6 @@ def _record(reconstruction: Reconstruction, files: Mapping[str, Mapping[str, str
         "depth16": {name: scale.to_json() for name, scale in depth_scales(reconstruction).items()},
         "provenance": reconstruction.provenance.to_json(),
     }
-
-
-def _pack(tensors: Mapping[str, Tensor]) -> bytes:
-    # Cloned, because safetensors refuses tensors that share memory.
-    whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    return safetensors.torch.save(whole)
 
 
 def _log_lines(log: Iterable[Mapping[str, Any]] | Path) -> bytes:

@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from bozzetto.disk import UNREADABLE, clear
 from bozzetto.errors import OutputError
 from bozzetto.export.files import write_error, write_text, writing
 from bozzetto.lock import LOCK, acquire, release
+from bozzetto.results.packed import packed
 from bozzetto.results.provenance import plain
 
 KIND = "bozzetto-partial"
@@ -55,10 +56,7 @@ class Partial:
         path = self.folder / name
         metadata = {"facts": json.dumps(plain(facts or {}), allow_nan=False)}
         with writing(path) as temporary:
-            try:
-                temporary.write_bytes(safetensors.torch.save(_separate(tensors), metadata))
-            except SafetensorError as error:
-                raise OutputError(f"Cannot write {path} ({error}); free some space or choose another place.") from error
+            temporary.write_bytes(packed(tensors, metadata))
 
     def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """What `save` wrote under a name, or None. Raises OutputError for a damaged file."""
@@ -166,19 +164,6 @@ def _start(partial: Partial, resume: bool, overwrite: bool) -> None:
             raise OutputError(_refusal(folder, record, differing, resume))
     _clear(folder)
     partial.save_progress({})
-
-
-def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous tensors on the CPU, none of which shares its memory with another."""
-    out: dict[str, Tensor] = {}
-    taken: set[int] = set()
-    for name, tensor in tensors.items():
-        value = tensor.detach().cpu().contiguous()
-        storage = value.untyped_storage()
-        whole = storage.data_ptr() not in taken and storage.nbytes() == value.nbytes
-        out[name] = value if whole else value.clone()
-        taken.add(storage.data_ptr())
-    return out
 
 
 def _refusal(folder: Path, record: Mapping[str, Any], differing: list[str], resume: bool) -> str:

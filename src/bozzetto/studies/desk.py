@@ -75,7 +75,7 @@ class Desk:
         self.size = self.gan.info.resolution
         self.n = study.n if job.n is None else job.n
         self.seeds = find_seeds(study.seeds if job.seeds is None else job.seeds)
-        self.subjects = find_subjects(job.photos, job.test_heads, job.start, self.n, self.size)
+        self.subjects = find_subjects(job.photos, job.test_heads, job.start, self.n, self.size, job.yaw_over)
         self.fits = job.out / "fits"
         self.failed: list[str] = []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from bozzetto.bench.datasets import HeadTruth, head_files, load_head, load_packed_heads
+from bozzetto.bench.datasets import HeadTruth, head_files, load_folder_heads, load_head, load_packed_heads
 from bozzetto.bench.run_heads import HeadsRun, load_average, packed_heads, training_split
 from bozzetto.bench.score import flat_shape, score_head
 from bozzetto.errors import InputError
@@ -89,9 +89,11 @@ def _pool(desk: Desk) -> list[Subject]:
         count = min(max(SIZES), len(head_files(split)))
         heads = [load_head(split, i) for i in range(count)]
         return [_subject(head, f"trained {i}") for i, head in enumerate(heads)]
-    packed = load_packed_heads(desk.job.test_heads or packed_heads(desk.size))
-    mine = range(desk.job.start, desk.job.start + desk.n)
-    return [_subject(packed.take(i), f"head {i}") for i in reversed(range(len(packed))) if i not in mine]
+    source = desk.job.test_heads or packed_heads(desk.size)
+    packed = load_folder_heads(source) if source.is_dir() else load_packed_heads(source)
+    mine = {subject.name for subject in desk.subjects}
+    others = [(i, f"head {i}") for i in reversed(range(len(packed)))]
+    return [_subject(packed.take(i), name) for i, name in others if name not in mine]
 
 
 def _subject(head: HeadTruth, name: str) -> Subject:

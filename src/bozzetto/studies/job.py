@@ -26,6 +26,7 @@ class StudyJob:
     test_heads: Path | None = None  # packed heads (.npz) instead of those in the package
     n: int | None = None  # photos; the study's own number if not given
     start: int = 0  # the first of them
+    yaw_over: float = 0.0  # degrees: only heads that are turned further to a side
     seeds: str | None = None  # with commas between, as in 0,1,2; the study's own if not given
     preset: str = "quick"  # schedule that the study changes one thing of
     scale: float = 1.0  # share of the iterations of steps 1 to 3

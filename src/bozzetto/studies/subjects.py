@@ -36,20 +36,24 @@ class Subject:
         return yaw is not None and abs(yaw) > SIDE_FACE_DEG
 
 
-def find_subjects(photos: Path | None, test_heads: Path | None, start: int, n: int, size: int) -> list[Subject]:
+def find_subjects(
+    photos: Path | None, test_heads: Path | None, start: int, n: int, size: int, yaw_over: float = 0.0
+) -> list[Subject]:
     """The photos numbered start to start + n - 1.
 
     Args:
         photos: folder, list or tar; heads if not given.
         test_heads: packed heads, instead of those in the package.
+        yaw_over: degrees; only heads that are turned further count.
         size: px of the heads.
 
     Raises:
         InputError: there are not so many, or none of the size.
     """
     if photos is None:
-        heads = load_test_heads(HeadsRun(n=n, start=start, test_heads=test_heads), size)
-        return [Subject(f"head {start + i}", heads.image[i], heads.take(i)) for i in range(len(heads))]
+        chosen = load_test_heads(HeadsRun(n=n, start=start, test_heads=test_heads, yaw_over=yaw_over), size)
+        heads = chosen.heads
+        return [Subject(f"head {n}", heads.image[i], heads.take(i)) for i, n in enumerate(chosen.numbers)]
     paths = list_photos([photos])
     if n < 1 or start < 0 or start + n > len(paths):
         raise InputError(f"There are {len(paths)} photos in {photos}; --start and --n must stay within them.")
