@@ -38,6 +38,7 @@ class StudyJob:
     )
     others: tuple[str, ...] = ()  # generators to compare with --gan, for `stylegan3`
     maps: Path | None = None  # folder of the replication's published maps (.npz), for `published`
+    note: str = ""  # what a reader of the results should know of this run
     out: Path = Path("results/studies")  # tables, figures, and the fits that all studies share
     device: str = "auto"  # auto, cpu or cuda
     inversion: InvertConfig = field(default_factory=InvertConfig)

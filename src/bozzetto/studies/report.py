@@ -39,6 +39,7 @@ def record_of(desk: Desk, found: Outcome, command: str) -> dict[str, Any]:
         "machine": {name: value for name, value in machine(desk.device.type).items() if name != "cpu"},
         "versions": versions(),
         "failed": desk.failed,
+        "note": job.note,
         **asdict(found),
     }
 
@@ -86,8 +87,8 @@ def markdown(record: dict[str, Any], level: int = 2, figures: str = "") -> str:
             lines += [f"*{table['title']}*", ""]
         lines += table_lines(table["header"], table["rows"])
         lines += ["", table["note"], ""] if table["note"] else [""]
-    for note in (*record["notes"], *record["failed"]):
-        lines += [note, ""]
+    for note in (*record["notes"], *record["failed"], record["note"]):
+        lines += [note, ""] if note else []
     for name, caption in record["figures"]:
         lines += [f"![{caption}]({figures}{name})", "", caption, ""]
     return "\n".join(lines).rstrip() + "\n"
