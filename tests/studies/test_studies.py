@@ -79,6 +79,7 @@ def test_a_study_ends_in_tables_figures_and_verdicts(
     page = (out / f"{name}.md").read_text()
     assert all(claim["evidence"] in page for claim in record["claims"])
     assert record["command"] in page
+    assert str(place) not in record["command"]
     # Whoever asks again is answered from what was kept: no fit is made, and the record has the same bits.
     times = {path: path.stat().st_mtime_ns for path in (out / "fits").rglob("*") if path.is_file()}
     assert execute(command(place, name, *seeds)) == 0

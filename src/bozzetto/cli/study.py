@@ -56,11 +56,20 @@ def study(argv: Sequence[str]) -> int:
     check_writable(path)
     desk = Desk(found, args.job, say, shown)
     outcome = found.run(desk)
-    write_record(path, record_of(desk, outcome, "bozzetto study " + shlex.join(argv)))
+    write_record(path, record_of(desk, outcome, "bozzetto study " + shlex.join(told(argv))))
     for name, _ in outcome.figures:
         sys.stdout.write(f"{path.with_name(name)}\n")
     sys.stdout.write(f"{path}\n{path.with_suffix('.md')}\n")
     return 0
+
+
+def told(argv: Sequence[str]) -> list[str]:
+    """The arguments as others may give them: no place for the results, and of absolute paths the name alone."""
+    words: list[str] = []
+    for flag, word in zip(["", *argv], argv, strict=False):
+        if word != "--out" and flag != "--out" and not word.startswith("--out="):
+            words.append(Path(word).name if Path(word).is_absolute() else word)
+    return words
 
 
 def page(argv: Sequence[str]) -> int:
