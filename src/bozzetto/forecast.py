@@ -328,14 +328,8 @@ def fitted(job: Plan, limit: float) -> Plan:
     assert least is not None
     needed = gigabytes(least.total * TO_SPARE)
     raise InputError(
-<<<<<<< HEAD
-        f"About {gigabytes(least.total * TO_SPARE)} of memory are needed at least (in {least.phase}; "
-        f"{largest_part(least)}), more than the {gigabytes(limit)} of --max-memory; allow more, or choose a smaller "
-        "generator or thinner networks."
-=======
         f"About {needed} of memory are needed at least (in {least.phase}; {largest_part(least)}), more "
         f"than the {gigabytes(limit)} of --max-memory; allow more, or choose a smaller generator or thinner networks."
->>>>>>> load
     )
 
 
