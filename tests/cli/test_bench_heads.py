@@ -153,3 +153,21 @@ def test_the_general_models_rows_are_its_preview_and_its_refinement(argv: list[s
     assert [row["name"] for row in rows] == ["perfect", "general", "general+refine"]
     assert rows[1]["side_mean"] != rows[2]["side_mean"]
     assert len(rows[2]["seeds"]) == 2
+
+
+def test_animals_are_made_and_scored_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = tmp_path / "animals"
+    few = ["--size", "16", "--supersample", "1", "--train", "1", "--test", "2"]
+    assert execute(["bench", "make-animals", "--out", str(made), *few]) == 0
+    assert capsys.readouterr().out == f"{made}\n"
+    out = tmp_path / "table.json"
+    ask = ["bench", "heads", "--set", str(made), "--category", "animals", "--mask", "truth", "--n", "2"]
+    assert execute([*ask, "--rows", "average,prior:ellipsoid", "--json", str(out)]) == 0
+    content = json.loads(out.read_text())
+    assert [row["n"] for row in content["rows"]] == [2, 2, 2]
+    assert content["test_heads"]["file"] == "animals/test"
+    assert "animals/test, 16 px" in out.with_suffix(".md").read_text()
+    refused = tmp_path / "refused.json"
+    assert execute([*ask, "--test-heads", str(made / "test"), "--rows", "average", "--json", str(refused)]) == 2
+    assert "leave --test-heads out" in capsys.readouterr().err
+    assert not refused.exists()
