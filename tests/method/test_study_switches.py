@@ -45,6 +45,9 @@ class Nothing:
     def on_state(self, state: JointState) -> None:
         return None
 
+    def on_overwriting(self, state: JointState) -> None:
+        return None
+
     def validate(self, state: JointState, epoch: int) -> float | None:
         return None
 
