@@ -168,6 +168,7 @@ def test_the_command_keeps_to_a_limit_or_does_not_begin(tmp_path: Path, capsys: 
     few = [
         *("--albedo", "1", "--project", "1", "--factorise", "1", "--samples", "3", "--stages", "1"),
         *("--collect-batches", "1", "--turn.use", "False", "--inversion.steps", "2", "--inversion.start-samples", "16"),
+        *("--inversion.hopeless-db", "0"),
         *("--prior.iterations", "1", "--nets.width", "0.25", "--precision", "fp32", "--gan-precision", "fp32"),
         *("--formats", "png", "--mask", "none"),
     ]
