@@ -64,10 +64,10 @@ def study(argv: Sequence[str]) -> int:
 
 
 def told(argv: Sequence[str]) -> list[str]:
-    """The arguments as others may give them: no place for the results, and of absolute paths the name alone."""
+    """The arguments as others may give them: without place and note, and of absolute paths the name alone."""
     words: list[str] = []
     for flag, word in zip(["", *argv], argv, strict=False):
-        if word != "--out" and flag != "--out" and not word.startswith("--out="):
+        if not {word, flag} & {"--out", "--note"} and not word.startswith(("--out=", "--note=")):
             words.append(Path(word).name if Path(word).is_absolute() else word)
     return words
 
