@@ -170,7 +170,7 @@ def test_the_command_keeps_to_a_limit_or_does_not_begin(tmp_path: Path, capsys: 
         *("--collect-batches", "1", "--turn.use", "False", "--inversion.steps", "2", "--inversion.start-samples", "16"),
         *("--inversion.hopeless-db", "0"),
         *("--prior.iterations", "1", "--nets.width", "0.25", "--precision", "fp32", "--gan-precision", "fp32"),
-        *("--formats", "png", "--mask", "none"),
+        *("--formats", "png", "--mask", "none", "--inversion.hopeless-db", "0"),
     ]
     argv = ["reconstruct", str(disc), "--gan", str(gan), *few]
     out = {name: tmp_path / name for name in ("free", "roomy", "tight", "never")}
