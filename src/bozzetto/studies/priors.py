@@ -41,7 +41,7 @@ def run(desk: Desk) -> Outcome:
             "by 30 degrees.",
         ),
     )
-    notes = ("The confidence priors read a segmenter's score; one that gives a mask alone makes them the masked boxes.",)
+    notes = ("The confidence priors read a segmenter's score; one that gives a mask alone makes them masked boxes.",)
     return Outcome(tuple(tables), tuple(_claims(desk, pieces)), captions, notes, records(pieces))
 
 
