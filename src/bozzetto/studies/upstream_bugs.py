@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 from bozzetto.bench.score import perfect_shape, score_head
 from bozzetto.config import FitConfig, Round
 from bozzetto.presets import find_general_preset
-from bozzetto.studies.compare import arms_table, by_photo, cell, claim_lower, difference, lead_of, records, verdict_of
+from bozzetto.studies.compare import arms_table, by_photo, claim_lower, difference, lead_of, records, verdict_of
 from bozzetto.studies.desk import Arm, Desk, Piece
 from bozzetto.studies.job import Claim, Outcome, Study, Table
 from bozzetto.studies.joint import trained
@@ -65,7 +64,7 @@ def _gradients(desk: Desk) -> tuple[Table, Claim]:
         model = trained(desk, photos, settings, desk.seeds[0])
         found[name] = [seen_scores(desk, subject, model, settings.fit) for subject in photos]
     rows: tuple[tuple[str | float | None, ...], ...] = tuple(
-        (name, *(cell([s.get(key, math.nan) for s in scores], digits) for key, digits in SCORED))
+        (name, *(_mean([s[key] for s in scores if key in s], digits) for key, digits in SCORED))
         for name, scores in found.items()
     )
     albedo = [dict(enumerate(s["albedo_error"] for s in scores)) for scores in found.values()]
@@ -76,10 +75,14 @@ def _gradients(desk: Desk) -> tuple[Table, Claim]:
         verdict_of(change, -1),
         f"albedo error on the photos trained on, every photo minus the first alone: {change.told('', 4)}",
     )
-    note = f"One model for {len(photos)} photos, scored on them without a fit; seed {desk.seeds[0]}. Mean ± standard "
-    note += "deviation over photos."
+    note = f"One model for {len(photos)} photos, scored on them without a fit; seed {desk.seeds[0]}."
     header = ("counts in step 1", "SIDE x100", "MAD, deg", "albedo error", "relighting error")
     return Table("Joint training", header, rows, note), claim
+
+
+def _mean(values: list[float], digits: int) -> float | None:
+    """None where no photo has the score, such as heads without pictures under other lights."""
+    return round(sum(values) / len(values), digits) if values else None
 
 
 SCORED = (("side_x100", 2), ("mad_depth_deg", 1), ("albedo_error", 4), ("relight_error", 4))
