@@ -9,17 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bozzetto.bench.npz import write_npz
 from bozzetto.cli.main import execute
+from bozzetto.cli.study import told
 from bozzetto.config import FitConfig, Stage
 from bozzetto.errors import InputError
 from bozzetto.presets import PRESETS
-from bozzetto.studies.compare import Difference, difference, verdict_of
+from bozzetto.results import Reconstruction
+from bozzetto.studies.compare import Difference, Lead, claim_lower, difference, no_worse, verdict_of
+from bozzetto.studies.desk import Piece
 from bozzetto.studies.published import read_map
 from bozzetto.studies.registry import STUDIES
 from bozzetto.studies.scale import scaled, with_samples
 from bozzetto.studies.statistics_of import depth_statistics
+from bozzetto.studies.subjects import Subject, find_subjects
 from bozzetto.studies.sweeps import worst
 from tiny_heads import write_heads
 from tiny_run import write_gan
@@ -190,6 +195,47 @@ def test_paired_differences_and_their_verdicts() -> None:
     assert verdict_of(difference({"x": 1.0}, {"x": 5.0}), 1) == "undecided"  # one photo decides nothing
     assert verdict_of(difference({}, b), 1) == "not tested"
     assert worst({"a": 1.0, "b": 5.0, "c": 2.0, "d": 3.0}) == 5.0
+
+
+def test_differences_that_are_small_enough_do_no_harm() -> None:
+    """ "No worse" needs evidence of its own: not to have found a difference is none."""
+    assert no_worse(Difference(0.2, 0.3, 5), 1.0) == "holds"
+    assert no_worse(Difference(0.0, 0.0, 5), 1.0) == "holds"
+    assert no_worse(Difference(0.2, 3.0, 5), 1.0) == "undecided"
+    assert no_worse(Difference(0.2, math.nan, 1), 1.0) == "undecided"
+    assert no_worse(Difference(3.0, 0.3, 5), 1.0) == "does not hold"
+    assert no_worse(difference({}, {}), 1.0) == "not tested"
+    assert "nan" not in difference({}, {}).told(" deg")
+
+
+def test_differences_of_roughness_judge_nothing(place: Path) -> None:
+    photos = [Subject(name, place / name) for name in "abc"]
+    result = object.__new__(Reconstruction)  # nothing asks it
+    pieces = [
+        Piece(arm, photo, 0, {"x": value + i / 10}, 1.0, result)
+        for arm, value in (("ours", 1.0), ("other", 2.0))
+        for i, photo in enumerate(photos)
+    ]
+    error, smooth = (Lead("x", "x", "", 2, judges) for judges in (True, False))
+    assert claim_lower("", "", pieces, "ours", "other", error).verdict == "holds"
+    assert claim_lower("", "", pieces, "ours", "other", smooth).verdict == "not tested"
+    assert "-1.00" in claim_lower("", "", pieces, "ours", "other", smooth).evidence
+
+
+def test_photos_of_one_name_are_told_apart_for_differences(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (32, 32)).save(tmp_path / folder / "cat.png")
+    listed = tmp_path / "photos.txt"
+    listed.write_text("one/cat.png\ntwo/cat.png\n")
+    assert len({subject.name for subject in find_subjects(listed, None, 0, 2, 16)}) == 2
+    with pytest.raises(InputError, match="choose among heads"):
+        find_subjects(listed, None, 0, 2, 16, yaw_over=20.0)
+
+
+def test_maps_and_photos_are_named_without_their_place() -> None:
+    found = told(["claims", "--photos=/home/me/cats", "--maps", "/data/maps", "--scale=0.5", "--out=/x", "--note", "n"])
+    assert found == ["claims", "--photos=cats", "--maps", "maps", "--scale=0.5"]
 
 
 def test_published_maps_are_read_as_depths(place: Path) -> None:

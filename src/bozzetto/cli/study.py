@@ -16,7 +16,6 @@ import tyro
 from bozzetto.cli.parse import parse
 from bozzetto.cli.progress import Shown
 from bozzetto.config import FitConfig
-from bozzetto.errors import InputError
 from bozzetto.export.files import check_writable, write_text
 from bozzetto.keep import Progress
 from bozzetto.method.schedule import phases
@@ -50,8 +49,6 @@ def study(argv: Sequence[str]) -> int:
     args = parse(Arguments, argv, "study", f"One of the papers' experiments: {', '.join(STUDIES)}; or `page`.")
     found = find_study(args.name)
     figures()  # complains now and not at the end
-    if not 0 < args.job.scale <= 1:
-        raise InputError(f"--scale cannot be {args.job.scale:g}; give a share from 0 to 1, as in 0.5.")
     path = args.job.out / f"{found.name}.json"
     check_writable(path)
     desk = Desk(found, args.job, say, shown)
@@ -68,7 +65,8 @@ def told(argv: Sequence[str]) -> list[str]:
     words: list[str] = []
     for flag, word in zip(["", *argv], argv, strict=False):
         if not {word, flag} & {"--out", "--note"} and not word.startswith(("--out=", "--note=")):
-            words.append(Path(word).name if Path(word).is_absolute() else word)
+            name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+            words.append(name + equals + (Path(value).name if Path(value).is_absolute() else value))
     return words
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from bozzetto.bench.makers import mask_for
@@ -21,14 +20,14 @@ from bozzetto.errors import BozzettoError, InputError, OutputError
 from bozzetto.gan.generator import Gan
 from bozzetto.general_model import GeneralModel
 from bozzetto.ingredients import Plan
-from bozzetto.inputs import find_gan
+from bozzetto.inputs import find_device, find_gan
 from bozzetto.keep import Interrupted, Progress
 from bozzetto.pipeline import find_finished, plan, run
 from bozzetto.presets import find_preset
 from bozzetto.results import Reconstruction
 from bozzetto.results.folder import read_networks
 from bozzetto.results.partial import partial_folder
-from bozzetto.studies.job import Study, StudyJob, device_of
+from bozzetto.studies.job import Study, StudyJob
 from bozzetto.studies.scale import scaled
 from bozzetto.studies.statistics_of import result_statistics
 from bozzetto.studies.subjects import Subject, find_subjects
@@ -43,6 +42,9 @@ class Arm:
     name: str
     what: str
     config: FitConfig
+    gan: Gan | None = None  # instead of the study's
+    general: GeneralModel | None = None  # to begin with
+    refine: int | None = None  # iterations from there, as in `pipeline.plan`
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Desk:
         """Raises InputError and CheckpointError where something given cannot be used; writes nothing."""
         self.study, self.job, self.told, self.shown = study, job, told, shown
         self.base = scaled(find_preset(job.preset), job.scale, job.scale_prior)
-        self.device = device_of(job.device)
+        self.device = find_device(job.device)
         self.gan = find_gan(job.gan, self.device, self.base.compute.gan_precision)
         self.size = self.gan.info.resolution
         self.n = study.n if job.n is None else job.n
@@ -153,15 +155,26 @@ class Desk:
             raise OutputError(f"{self.folder_of(job)} has lost its networks; delete the folder and run again.")
         return nets
 
-    def run_arms(self, arms: list[Arm], subjects: list[Subject] | None = None) -> list[Piece]:
-        """Every arm on every photo with every seed; a photo that fails is told, and left out of all arms."""
+    def run_arms(self, arms: list[Arm]) -> list[Piece]:
+        """Every arm on every photo with every seed. Raises as `run_each`."""
+
+        def fits(subject: Subject) -> Iterator[Piece]:
+            for seed in self.seeds:
+                for arm in arms:
+                    job = self.plan(subject, arm.config, seed, arm.general, arm.gan, refine=arm.refine)
+                    yield self.fit(arm.name, subject, seed, job)
+
+        return self.run_each(fits)
+
+    def run_each(self, fits: Callable[[Subject], Iterable[Piece]]) -> list[Piece]:
+        """Some fits of every photo; a photo that fails is told, and left out of all arms.
+
+        Raises InputError if none is left.
+        """
         pieces: list[Piece] = []
-        for subject in self.subjects if subjects is None else subjects:
-            mine: list[Piece] = []
+        for subject in self.subjects:
             try:
-                for seed in self.seeds:
-                    for arm in arms:
-                        mine.append(self.fit(arm.name, subject, seed, self.plan(subject, arm.config, seed)))
+                mine = list(fits(subject))
             except BozzettoError as error:
                 self.failed.append(f"{subject.name} is left out: {error}")
                 self.told(self.failed[-1])
@@ -182,9 +195,3 @@ def short(scores: dict[str, float]) -> str:
         return f"SIDE {scores['side_x100']:.2f}  MAD {scores['mad_depth_deg']:.1f}"
     known = [f"{name} {scores[name]:.3g}" for name in ("roughness", "photo_psnr_db") if math.isfinite(scores[name])]
     return "  ".join(known)
-
-
-def mean(values: list[float]) -> float:
-    """Mean of the finite values; NaN if there are none."""
-    known = torch.tensor([v for v in values if math.isfinite(v)], dtype=torch.float64)
-    return float(known.mean()) if len(known) else math.nan

@@ -24,6 +24,8 @@ def run(desk: Desk) -> Outcome:
     """The error on every photo after each fit of a chain, and after each epoch of one model for all."""
     if not desk.has_truth:
         raise InputError("The study `forgetting` needs photos whose true depth is known; leave --photos out.")
+    if len(desk.subjects) < 2 or len(desk.seeds) > 1:
+        raise InputError("The study `forgetting` follows one chain of photos; give 2 or more to --n, one to --seeds.")
     chain = once(desk.fits, {**_identity(desk), "what": "chain"}, lambda: _chain(desk))
     joint = once(desk.fits, {**_identity(desk), "what": "joint"}, lambda: _joint(desk))
     matrices(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 
 from bozzetto.bench.datasets import HeadTruth, head_files, load_folder_heads, load_head, load_packed_heads
-from bozzetto.bench.run_heads import HeadsRun, load_average, packed_heads, training_split
-from bozzetto.bench.score import flat_shape, score_head
+from bozzetto.bench.run_heads import packed_heads, training_split
 from bozzetto.errors import InputError
 from bozzetto.presets import find_general_preset
+from bozzetto.studies.average import average_of, average_scores
 from bozzetto.studies.compare import by_photo, cell, difference, records, verdict_of
 from bozzetto.studies.desk import Arm, Desk
 from bozzetto.studies.job import Claim, Outcome, Study, Table
@@ -17,7 +17,6 @@ from bozzetto.studies.networks import seen_scores
 from bozzetto.studies.plots import curves
 from bozzetto.studies.scale import scaled_general
 from bozzetto.studies.subjects import Subject
-from bozzetto.types import Camera
 
 SIZES = (10, 30, 100, 300)
 SEEN = 8  # photos of the training that are scored
@@ -28,7 +27,10 @@ def run(desk: Desk) -> Outcome:
     """Train on more and more photos; score on photos seen and not seen, beside fits of each photo."""
     if not desk.has_truth:
         raise InputError("The study `generalize` needs photos whose true depth is known; leave --photos out.")
+    depth = average_of(desk)
     pool = _pool(desk)
+    if len(pool) < SIZES[0]:
+        raise InputError(f"{len(pool)} photos are too few to train on; {SIZES[0]} are needed.")
     config = scaled_general(find_general_preset("general-quick"), desk.job.scale, desk.job.scale_prior)
     seen: dict[int, dict[str, float]] = {}
     unseen: dict[int, dict[str, float]] = {}
@@ -40,12 +42,11 @@ def run(desk: Desk) -> Outcome:
             f"{count} photos: MAD {statistics.fmean(seen[count].values()):.1f} on seen, "
             f"{statistics.fmean(unseen[count].values()):.1f} on unseen photos"
         )
-    if not seen:
-        raise InputError(f"{len(pool)} photos are too few to train on; {SIZES[0]} are needed.")
     fits = desk.run_arms([Arm("instance", "a fit of each photo", desk.base)])
-    instance, average = by_photo(fits, "instance", KEY), _average(desk)
+    instance = by_photo(fits, "instance", KEY)
+    average = {name: scores[KEY] for name, scores in average_scores(desk, depth).items()}
     lines = {
-        name: [(float(n), statistics.fmean(v.values()), statistics.stdev(v.values())) for n, v in found.items()]
+        name: [(float(n), statistics.fmean(v.values()), _sd(v)) for n, v in found.items()]
         for name, found in (("seen", seen), ("unseen", unseen))
     }
     for name, values in (("fit of each photo", instance), ("average depth", average)):
@@ -75,10 +76,22 @@ def run(desk: Desk) -> Outcome:
         ),
     )
     note = f"MAD in degrees, mean ± standard deviation; {SEEN} photos seen, {len(desk.subjects)} unseen. The number of "
-    note += "iterations is the same for every size."
+    note += f"iterations is the same for every size; the models' seed is {desk.seeds[0]}."
     table = Table("", ("photos trained on", "seen", "unseen"), tuple(rows), note)
-    captions = (("generalize.png", "Mean over photos; bars are standard deviations over photos."),)
-    return Outcome((table,), claims, captions, pieces=records(fits))
+    captions = (
+        (
+            "generalize.png",
+            "Mean over photos; bars are standard deviations over photos. The lines without bars do not depend on the "
+            "number of photos.",
+        ),
+    )
+    left = [str(size) for size in SIZES if size not in seen]
+    notes = (f"{len(pool)} photos to train on were at hand: not tested are {', '.join(left)}.",) if left else ()
+    return Outcome((table,), claims, captions, notes, records(fits))
+
+
+def _sd(values: dict[str, float]) -> float:
+    return statistics.stdev(values.values()) if len(values) > 1 else 0.0
 
 
 def _pool(desk: Desk) -> list[Subject]:
@@ -98,17 +111,6 @@ def _pool(desk: Desk) -> list[Subject]:
 
 def _subject(head: HeadTruth, name: str) -> Subject:
     return Subject(name, head.image[0], head)
-
-
-def _average(desk: Desk) -> dict[str, float]:
-    """Scores of the mean depth of training heads."""
-    depth = load_average(HeadsRun(train_heads=desk.job.train_heads, test_heads=desk.job.test_heads), desk.size, 2000)
-    found = {}
-    for subject in desk.subjects:
-        assert subject.truth is not None
-        shape = flat_shape(depth, subject.truth.image[0])
-        found[subject.name] = score_head(shape, subject.truth, Camera(desk.size))[KEY]
-    return found
 
 
 STUDY = Study("generalize", "Does one model reach photos that it has not seen?", "Rep 4.2, 5.9; Table 3", 6, "0", run)

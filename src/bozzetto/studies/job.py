@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
 from bozzetto.gan.invert import InvertConfig
 
 if TYPE_CHECKING:
@@ -33,9 +31,8 @@ class StudyJob:
     scale_prior: bool = False  # the same share of step 0's
     mask: str = "auto"  # a segmenter's name, or "truth"
     category: str | None = None  # what the photos show; what the generator's file says if not given
-    train_heads: Path | None = (
-        None  # folder of `bozzetto bench make-heads`, for `generalize`; packaged heads if not given
-    )
+    # Folder of `bozzetto bench make-heads`, for `generalize` and the average depth; packaged heads if not given.
+    train_heads: Path | None = None
     others: tuple[str, ...] = ()  # generators to compare with --gan, for `stylegan3`
     maps: Path | None = None  # folder of the replication's published maps (.npz), for `published`
     note: str = ""  # what a reader of the results should know of this run
@@ -85,10 +82,3 @@ class Study:
     n: int  # photos, so that two cores need about an hour
     seeds: str
     run: Callable[[Desk], Outcome]
-
-
-def device_of(text: str) -> torch.device:
-    """Raises InputError."""
-    from bozzetto.inputs import find_device
-
-    return find_device(text)

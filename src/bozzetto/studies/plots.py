@@ -80,6 +80,8 @@ def curves(
     figure, axes = new_axes(3.4 * len(panels), 2.7, len(panels))
     for ax, (title, lines) in zip(axes, panels, strict=True):
         for i, (name, points) in enumerate(lines.items()):
+            if not points:
+                continue
             x, y, sd = zip(*points, strict=True)
             style = {
                 "marker": MARKS[i % len(MARKS)],

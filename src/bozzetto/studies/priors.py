@@ -8,7 +8,7 @@ from bozzetto.bench.makers import PriorAlone
 from bozzetto.bench.score import score_head
 from bozzetto.keep import Quiet
 from bozzetto.priors.registry import PRIORS
-from bozzetto.studies.compare import arms_table, by_photo, cell, claim_lower, difference, records, verdict_of
+from bozzetto.studies.compare import arms_table, by_photo, cell, claim_lower, difference, lead_of, records, verdict_of
 from bozzetto.studies.desk import Arm, Desk, Piece
 from bozzetto.studies.job import Claim, Outcome, Study, Table
 from bozzetto.studies.plots import dots
@@ -26,11 +26,11 @@ def run(desk: Desk) -> Outcome:
         tables += [_alone(desk), _sides(arms, pieces)]
     names = [arm.name for arm in arms]
     write_sheet(desk.job.out / "priors_sheet.png", pieces, names, desk.seeds[0])
-    key, title = ("mad_depth_deg", "MAD, deg") if desk.has_truth else ("roughness", "roughness")
+    lead = lead_of(desk)
     second = ("side_x100", "SIDE x100") if desk.has_truth else ("range", "depth range, scene units")
     panels = [
         (name, {arm: list(by_photo(pieces, arm, score).values()) for arm in names})
-        for score, name in (second, (key, title))
+        for score, name in (second, (lead.key, lead.title))
     ]
     dots(desk.job.out / "priors.png", panels)
     captions = (
@@ -63,8 +63,7 @@ def _claims(desk: Desk, pieces: list[Piece]) -> list[Claim]:
             pieces,
             "smoothed-box",
             "ellipsoid",
-            "mad_depth_deg",
-            " deg",
+            lead_of(desk),
         ),
         claim_lower(
             "on side views the confidence prior copes better than the ellipsoid",
@@ -72,8 +71,7 @@ def _claims(desk: Desk, pieces: list[Piece]) -> list[Claim]:
             sides,
             "confidence",
             "ellipsoid",
-            "mad_depth_deg",
-            " deg",
+            lead_of(desk),
         ),
         none,
     ]

@@ -43,7 +43,7 @@ def read_map(path: Path, size: int) -> Map:
     name = re.sub(r"__plotly.*", "", path.stem).replace("_", " ")
     category, _, prior = name.partition(" - ")
     z = arrays.get("z")
-    if z is None or z.ndim != 2 or z.shape[0] != z.shape[1] or z.shape[0] % size:
+    if z is None or z.ndim != 2 or not z.size or z.shape[0] != z.shape[1] or z.shape[0] % size:
         raise InputError(f"{path} is no map whose side is a multiple of {size}; give another folder to --maps.")
     depth = -torch.from_numpy(z.astype(np.float32))[None, None]
     known = (~depth.isnan()).float()

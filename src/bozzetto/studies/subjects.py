@@ -44,17 +44,25 @@ def find_subjects(
     Args:
         photos: folder, list or tar; heads if not given.
         test_heads: packed heads, instead of those in the package.
-        yaw_over: degrees; only heads that are turned further count.
         size: px of the heads.
+        yaw_over: degrees; only heads that are turned further count.
 
     Raises:
-        InputError: there are not so many, or none of the size.
+        InputError: there are not so many, or none of the size; or heads are chosen among photos.
     """
     if photos is None:
         chosen = load_test_heads(HeadsRun(n=n, start=start, test_heads=test_heads, yaw_over=yaw_over), size)
         heads = chosen.heads
         return [Subject(f"head {n}", heads.image[i], heads.take(i)) for i, n in enumerate(chosen.numbers)]
+    if test_heads is not None or yaw_over != 0:
+        raise InputError("--test-heads and --yaw-over choose among heads; leave them or --photos out.")
     paths = list_photos([photos])
     if n < 1 or start < 0 or start + n > len(paths):
         raise InputError(f"There are {len(paths)} photos in {photos}; --start and --n must stay within them.")
-    return [Subject(path.stem, path) for path in paths[start : start + n]]
+    chosen_paths = paths[start : start + n]
+    stems = [path.stem for path in chosen_paths]
+    # Scores are told apart by name: photos that share one are numbered.
+    return [
+        Subject(path.stem if stems.count(path.stem) == 1 else f"{path.stem} ({start + i})", path)
+        for i, path in enumerate(chosen_paths)
+    ]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from bozzetto.bench.score import perfect_shape, score_head
 from bozzetto.config import FitConfig, Round
 from bozzetto.presets import find_general_preset
-from bozzetto.studies.compare import arms_table, by_photo, claim_lower, difference, records, verdict_of
+from bozzetto.studies.compare import arms_table, by_photo, claim_lower, difference, lead_of, records, verdict_of
 from bozzetto.studies.desk import Arm, Desk, Piece
 from bozzetto.studies.job import Claim, Outcome, Study, Table
 from bozzetto.studies.joint import trained
@@ -21,26 +21,25 @@ PHOTOS = 8  # of the joint training
 
 def run(desk: Desk) -> Outcome:
     """Collected samples or the last ones, the mirror on and off, every photo's gradient or the first one's."""
-    last = replace(desk.base.project, collect="last")
+    anew = replace(desk.base, project=replace(desk.base.project, collect="redraw"))
+    last = replace(desk.base, project=replace(desk.base.project, collect="last"))
     arms = [
-        desk.arm("ours", "samples drawn anew for step 3; mirror on", stages=mirrored(desk.base, True).stages),
-        Arm("last samples", "step 3 sees the last projections alone", mirrored(replace(desk.base, project=last), True)),
-        Arm("no mirror", "without the losses of the mirrored object", mirrored(desk.base, False)),
+        Arm("ours", "samples drawn anew for step 3; mirror on", mirrored(anew, True)),
+        Arm("last samples", "step 3 sees the last projections alone", mirrored(last, True)),
+        Arm("no mirror", "without the losses of the mirrored object", mirrored(anew, False)),
     ]
     pieces = desk.run_arms(arms)
-    key = "mad_depth_deg" if desk.has_truth else "roughness"
+    lead = lead_of(desk)
     tables = [arms_table(desk, arms, pieces)]
     claims = [
-        claim_lower("samples drawn anew beat the last ones", "ours", pieces, "ours", "last samples", key, " deg"),
-        claim_lower("the mirror helps on faces", "Pan", pieces, "ours", "no mirror", key, " deg"),
+        claim_lower("samples drawn anew beat the last ones", "ours", pieces, "ours", "last samples", lead),
+        claim_lower("the mirror helps on faces", "Pan", pieces, "ours", "no mirror", lead),
     ]
     if desk.has_truth:
         table, claim = _gradients(desk)
         tables += [table, _published(desk, pieces)]
         claims.append(claim)
-    panels = [
-        ("MAD, deg" if desk.has_truth else key, {a.name: list(by_photo(pieces, a.name, key).values()) for a in arms})
-    ]
+    panels = [(lead.title, {a.name: list(by_photo(pieces, a.name, lead.key).values()) for a in arms})]
     dots(desk.job.out / "upstream-bugs.png", panels)
     captions = (("upstream-bugs.png", "Each photo a ring; mean and standard deviation over photos in black."),)
     return Outcome(tuple(tables), tuple(claims), captions, pieces=records(pieces))
@@ -65,7 +64,7 @@ def _gradients(desk: Desk) -> tuple[Table, Claim]:
         model = trained(desk, photos, settings, desk.seeds[0])
         found[name] = [seen_scores(desk, subject, model, settings.fit) for subject in photos]
     rows: tuple[tuple[str | float | None, ...], ...] = tuple(
-        (name, *(round(sum(s[key] for s in scores) / len(scores), digits) for key, digits in SCORED))
+        (name, *(_mean([s[key] for s in scores if key in s], digits) for key, digits in SCORED))
         for name, scores in found.items()
     )
     albedo = [dict(enumerate(s["albedo_error"] for s in scores)) for scores in found.values()]
@@ -76,9 +75,14 @@ def _gradients(desk: Desk) -> tuple[Table, Claim]:
         verdict_of(change, -1),
         f"albedo error on the photos trained on, every photo minus the first alone: {change.told('', 4)}",
     )
-    note = f"One model for {len(photos)} photos, scored on them without a fit."
+    note = f"One model for {len(photos)} photos, scored on them without a fit; seed {desk.seeds[0]}."
     header = ("counts in step 1", "SIDE x100", "MAD, deg", "albedo error", "relighting error")
     return Table("Joint training", header, rows, note), claim
+
+
+def _mean(values: list[float], digits: int) -> float | None:
+    """None where no photo has the score, such as heads without pictures under other lights."""
+    return round(sum(values) / len(values), digits) if values else None
 
 
 SCORED = (("side_x100", 2), ("mad_depth_deg", 1), ("albedo_error", 4), ("relight_error", 4))

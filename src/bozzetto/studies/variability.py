@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import statistics
+from collections.abc import Iterator
 from dataclasses import replace
 
 from bozzetto.errors import InputError
-from bozzetto.studies.compare import records
-from bozzetto.studies.desk import Arm, Desk, Piece
+from bozzetto.studies.compare import records, seed_sd
+from bozzetto.studies.desk import Desk, Piece
 from bozzetto.studies.job import Claim, Outcome, Study, Table
 from bozzetto.studies.sheet import spread_map, write_maps
+from bozzetto.studies.subjects import Subject
 
 ALL, WEIGHTS, DRAWS = "all", "weights", "draws"
 BRIGHT = 40.0  # per cent of the half range: the bright end of the maps
+DIFFERENT = 1.0  # per cent of the half range: runs that are nearer count as the same
+CAUSE = 1.5  # times: a spread so much larger than another is the cause
 
 
 def run(desk: Desk) -> Outcome:
@@ -26,55 +31,55 @@ def run(desk: Desk) -> Outcome:
         WEIGHTS: "other initial weights; latent and samples the same",
         DRAWS: "the same initial weights; latent and samples others",
     }
-    found: dict[str, list[Piece]] = {name: [] for name in what}
-    for subject in desk.subjects:
+
+    def fits(subject: Subject) -> Iterator[Piece]:
         for seed in desk.seeds:
             for name, config, drawn in (
                 (ALL, desk.base, seed),
                 (WEIGHTS, replace(desk.base, nets=replace(nets, seed=seed)), first),
                 (DRAWS, replace(desk.base, nets=replace(nets, seed=first)), seed),
             ):
-                arm = Arm(name, what[name], config)
-                piece = desk.fit(f"{name} {seed}", subject, drawn, desk.plan(subject, arm.config, drawn))
-                found[name].append(replace(piece, arm=name, seed=seed))
+                piece = desk.fit(f"{name} {seed}", subject, drawn, desk.plan(subject, config, drawn))
+                yield replace(piece, arm=name, seed=seed)
+
+    pieces = desk.run_each(fits)
+    photos = list(dict.fromkeys(piece.subject.name for piece in pieces))
     maps, rows = [], []
     spread: dict[str, list[float]] = {}
-    for name, pieces in found.items():
-        for subject in desk.subjects:
-            mine = [piece for piece in pieces if piece.subject.name == subject.name]
-            if len(mine) < 2:
-                continue
-            shown = spread_map([piece.result for piece in mine])
-            maps.append((f"{subject.name}, {name}", shown))
-            spread.setdefault(name, []).append(float(shown[shown > 0].mean()))
-        row: list[str | float | None] = [name, what[name]]
-        row.append(None if name not in spread else round(statistics.fmean(spread[name]), 2))
+    for name in what:
+        for photo in photos:
+            results = [p.result for p in pieces if p.arm == name and p.subject.name == photo]
+            shown = spread_map(results)
+            maps.append((f"{photo}, {name}", shown))
+            inside = shown[shown > 0]
+            spread.setdefault(name, []).append(float(inside.mean()) if len(inside) else 0.0)
+        row: list[str | float | None] = [name, what[name], round(statistics.fmean(spread[name]), 2)]
         for key in ("side_x100", "mad_depth_deg") if desk.has_truth else ("roughness",):
-            values = [
-                statistics.stdev([p.scores[key] for p in pieces if p.subject.name == s.name]) for s in desk.subjects
-            ]
-            row.append(round(statistics.fmean(values), 3))
+            sd = seed_sd(pieces, name, key)
+            row.append(None if sd is None else round(sd, 3 if desk.has_truth else 4))
         rows.append(tuple(row))
-    write_maps(desk.job.out / "variability.png", maps, BRIGHT, "% of the half depth range", len(desk.subjects))
+    write_maps(desk.job.out / "variability.png", maps, BRIGHT, "% of the half depth range", len(photos))
     scores = ("sd of SIDE x100", "sd of MAD, deg") if desk.has_truth else ("sd of roughness",)
     header = ("", "what", "sd of the depth, % of the half range", *scores)
-    note = f"Standard deviations over {len(desk.seeds)} runs, means over {len(desk.subjects)} photos."
-    share = statistics.fmean(spread[WEIGHTS]) / statistics.fmean(spread[DRAWS]) if spread else 0.0
+    note = f"Standard deviations over {len(desk.seeds)} runs, means over {len(photos)} photos."
+    whole, weights, draws = (statistics.fmean(spread[name]) for name in (ALL, WEIGHTS, DRAWS))
+    share = weights / draws if draws > 0 else math.inf if weights > 0 else math.nan
     claims = (
         Claim(
             "runs of the same photo differ",
             "Rep 5.7",
-            "holds" if statistics.fmean(spread[ALL]) > 1 else "does not hold",
-            f"the depth's standard deviation is {statistics.fmean(spread[ALL]):.1f} % of the half range",
+            "holds" if whole > DIFFERENT else "does not hold",
+            f"the depth's standard deviation is {whole:.1f} % of the half range; more than {DIFFERENT:g} % counts as "
+            "different",
         ),
         Claim(
             "the initial weights cause it, not the sampling",
             "Rep 5.7 (open)",
-            "holds" if share > 1.5 else "does not hold" if share < 1 / 1.5 else "undecided",
-            f"the spread from weights alone is {share:.2f} times that from latent and samples alone",
+            "holds" if share > CAUSE else "does not hold" if share < 1 / CAUSE else "undecided",
+            f"the spread from weights alone is {share:.2f} times that from latent and samples alone; over {CAUSE:g} it "
+            f"holds, under {1 / CAUSE:.2f} not, no test of chance",
         ),
     )
-    pieces = [piece for some in found.values() for piece in some]
     captions = (("variability.png", "Standard deviation of the frontal depth over runs."),)
     return Outcome((Table("", header, tuple(rows), note),), claims, captions, pieces=records(pieces))
 
