@@ -192,6 +192,9 @@ def test_paired_differences_and_their_verdicts() -> None:
     assert verdict_of(found, 1) == "holds"
     assert verdict_of(found, -1) == "does not hold"
     assert verdict_of(Difference(0.1, 0.2, 9), 1) == "undecided"
+    assert verdict_of(Difference(2.7, 1.0, 5), 1) == "undecided"  # Student's t with 4 degrees of freedom: 2.776
+    assert verdict_of(Difference(2.8, 1.0, 5), 1) == "holds"
+    assert verdict_of(Difference(2.2, 1.0, 40), 1) == "holds"
     assert verdict_of(difference({"x": 1.0}, {"x": 5.0}), 1) == "undecided"  # one photo decides nothing
     assert verdict_of(difference({}, b), 1) == "not tested"
     assert worst({"a": 1.0, "b": 5.0, "c": 2.0, "d": 3.0}) == 5.0
@@ -199,7 +202,7 @@ def test_paired_differences_and_their_verdicts() -> None:
 
 def test_differences_that_are_small_enough_do_no_harm() -> None:
     """ "No worse" needs evidence of its own: not to have found a difference is none."""
-    assert no_worse(Difference(0.2, 0.3, 5), 1.0) == "holds"
+    assert no_worse(Difference(0.2, 0.28, 5), 1.0) == "holds"
     assert no_worse(Difference(0.0, 0.0, 5), 1.0) == "holds"
     assert no_worse(Difference(0.2, 3.0, 5), 1.0) == "undecided"
     assert no_worse(Difference(0.2, math.nan, 1), 1.0) == "undecided"

@@ -18,7 +18,26 @@ TRUTH_COLUMNS = (
     ("view_error_deg", "view error, deg", 1),
 )
 FREE_COLUMNS = (("roughness", "roughness", 4), ("range", "depth range", 4), ("photo_psnr_db", "photo PSNR, dB", 1))
-DECIDED = 2.0  # standard errors that a mean difference has to be away from 0
+# Student's t, two-sided 95 %, by degrees of freedom; beyond the table the last one serves.
+T95 = (
+    math.inf,
+    12.706,
+    4.303,
+    3.182,
+    2.776,
+    2.571,
+    2.447,
+    2.365,
+    2.306,
+    2.262,
+    2.228,
+    2.201,
+    2.179,
+    2.160,
+    2.145,
+    2.131,
+)
+LEAST = 3  # photos that a verdict needs
 
 
 def columns_of(desk: Desk) -> tuple[tuple[str, str, int], ...]:
@@ -87,12 +106,13 @@ class Difference:
 
     @property
     def is_decided(self) -> bool:
-        """Whether it is further from 0 than two standard errors, over three photos at least.
+        """Whether 0 lies outside the 95 % interval of Student's t, over three photos at least."""
+        return self.n >= LEAST and abs(self.mean) > self.half_width
 
-        With few photos that is no strict test: where there is no difference, n = 5 gets here in 12 of 100 cases and
-        n = 3 in 18 (Student's t).
-        """
-        return self.n >= 3 and abs(self.mean) > DECIDED * self.error
+    @property
+    def half_width(self) -> float:
+        """Half the 95 % interval of the mean; infinite for fewer than two photos."""
+        return T95[min(self.n - 1, len(T95) - 1)] * self.error if self.n > 1 else math.inf
 
     def told(self, unit: str = "", digits: int = 2) -> str:
         if self.n == 0:
@@ -121,10 +141,10 @@ def verdict_of(change: Difference, expected: int) -> Verdict:
 
 def no_worse(change: Difference, margin: float) -> Verdict:
     """What a difference of errors says of a claim that the second is no worse than the first by more than `margin`:
-    it holds where even two standard errors above the mean stay below the margin."""
+    it holds where the upper end of the mean's 95 % interval stays below the margin."""
     if change.n == 0:
         return "not tested"
-    if change.n >= 3 and change.mean + DECIDED * change.error < margin:
+    if change.n >= LEAST and change.mean + change.half_width < margin:
         return "holds"
     return "does not hold" if change.is_decided and change.mean > 0 else "undecided"
 

@@ -47,7 +47,7 @@ def run(desk: Desk) -> Outcome:
             "Rep's wish",
             lead.verdict(no_worse(stop, MARGIN)),
             f"threshold minus {counts[COUNTS.index(1000)]} iterations: {lead.told(stop)}, {time.told(' s', 1)}; "
-            f"it holds if two standard errors above the mean stay below {MARGIN:g} deg",
+            f"it holds if the upper end of the 95 % interval stays below {MARGIN:g} deg",
         ),
     )
     captions = (("prior-epochs.png", "Mean and standard deviation over photos."),)

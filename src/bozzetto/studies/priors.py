@@ -47,11 +47,14 @@ def run(desk: Desk) -> Outcome:
 
 def _claims(desk: Desk, pieces: list[Piece]) -> list[Claim]:
     rough = difference(by_photo(pieces, "ellipsoid", "roughness"), by_photo(pieces, "none", "roughness"))
+    lead = lead_of(desk)
+    wrong = difference(by_photo(pieces, "ellipsoid", lead.key), by_photo(pieces, "none", lead.key))
+    more = f"; roughness: {rough.told('', 4)}" if lead.judges else ""
     none = Claim(
         "without a prior the shape is noise",
         "Rep 4.2",
-        verdict_of(rough, 1),
-        f"roughness without a prior minus that from the ellipsoid: {rough.told('', 4)}",
+        lead.verdict(verdict_of(wrong, 1)),
+        f"without a prior minus from the ellipsoid: {lead.told(wrong)}{more}",
     )
     if not desk.has_truth:
         return [none]
@@ -63,7 +66,7 @@ def _claims(desk: Desk, pieces: list[Piece]) -> list[Claim]:
             pieces,
             "smoothed-box",
             "ellipsoid",
-            lead_of(desk),
+            lead,
         ),
         claim_lower(
             "on side views the confidence prior copes better than the ellipsoid",
@@ -71,7 +74,7 @@ def _claims(desk: Desk, pieces: list[Piece]) -> list[Claim]:
             sides,
             "confidence",
             "ellipsoid",
-            lead_of(desk),
+            lead,
         ),
         none,
     ]

@@ -45,7 +45,7 @@ def run(desk: Desk) -> Outcome:
         change = difference(by_photo(pieces, arms[0].name, lead.key), by_photo(pieces, arm.name, lead.key))
         told = f"{arm.name} minus {arms[0].name}: {lead.told(change)}"
         told += (
-            f"; it holds if two standard errors above the mean stay below {MARGIN:g} deg"
+            f"; it holds if the upper end of the 95 % interval stays below {MARGIN:g} deg"
             if lead.judges
             else "; no verdict without a truth, the sheet is for the eye"
         )

@@ -10,7 +10,7 @@ from dataclasses import replace
 from bozzetto.errors import InputError
 from bozzetto.studies.compare import records, seed_sd
 from bozzetto.studies.desk import Desk, Piece
-from bozzetto.studies.job import Claim, Outcome, Study, Table
+from bozzetto.studies.job import Claim, Outcome, Study, Table, Verdict
 from bozzetto.studies.sheet import spread_map, write_maps
 from bozzetto.studies.subjects import Subject
 
@@ -18,6 +18,7 @@ ALL, WEIGHTS, DRAWS = "all", "weights", "draws"
 BRIGHT = 40.0  # per cent of the half range: the bright end of the maps
 DIFFERENT = 1.0  # per cent of the half range: runs that are nearer count as the same
 CAUSE = 1.5  # times: a spread so much larger than another is the cause
+LEAST = 3  # runs that a verdict needs, of two photos or more
 
 
 def run(desk: Desk) -> Outcome:
@@ -64,24 +65,30 @@ def run(desk: Desk) -> Outcome:
     note = f"Standard deviations over {len(desk.seeds)} runs, means over {len(photos)} photos."
     whole, weights, draws = (statistics.fmean(spread[name]) for name in (ALL, WEIGHTS, DRAWS))
     share = weights / draws if draws > 0 else math.inf if weights > 0 else math.nan
+    enough = len(desk.seeds) >= LEAST and len(desk.subjects) >= 2
     claims = (
         Claim(
             "runs of the same photo differ",
             "Rep 5.7",
-            "holds" if whole > DIFFERENT else "does not hold",
+            _verdict("holds" if whole > DIFFERENT else "does not hold", enough),
             f"the depth's standard deviation is {whole:.1f} % of the half range; more than {DIFFERENT:g} % counts as "
             "different",
         ),
         Claim(
             "the initial weights cause it, not the sampling",
             "Rep 5.7 (open)",
-            "holds" if share > CAUSE else "does not hold" if share < 1 / CAUSE else "undecided",
+            _verdict("holds" if share > CAUSE else "does not hold" if share < 1 / CAUSE else "undecided", enough),
             f"the spread from weights alone is {share:.2f} times that from latent and samples alone; over {CAUSE:g} it "
             f"holds, under {1 / CAUSE:.2f} not, no test of chance",
         ),
     )
     captions = (("variability.png", "Standard deviation of the frontal depth over runs."),)
     return Outcome((Table("", header, tuple(rows), note),), claims, captions, pieces=records(pieces))
+
+
+def _verdict(found: Verdict, enough: bool) -> Verdict:
+    """Undecided where there are too few runs or photos for any verdict."""
+    return found if enough else "undecided"
 
 
 STUDY = Study(
