@@ -67,7 +67,11 @@ def command(place: Path, name: str, *words: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("name", STUDIES)
+# The others differ from these in numbers; together they take more than a minute.
+LONG = ("samples", "init", "prior-epochs", "speed", "generalize", "upstream-bugs")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in STUDIES])
 def test_a_study_ends_in_tables_figures_and_verdicts(
     place: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
