@@ -14,6 +14,7 @@ from torch import Tensor
 from bozzetto.config import GeneralConfig
 from bozzetto.errors import InputError
 from bozzetto.gan.generator import Gan
+from bozzetto.gan.invert import InvertConfig
 from bozzetto.gan.training.images import load_images
 from bozzetto.ingredients import Plan
 from bozzetto.method.joint import JointEvent
@@ -39,6 +40,7 @@ class GeneralJob:
     held: int = 16  # photos that are validated on; without --validate they are taken from the others
     mask: str = "auto"
     prior: str | None = None
+    inversion: InvertConfig = field(default_factory=InvertConfig)  # how photos' latents are found
     category: str | None = None
     name: str | None = None  # what the model is called; the file's name if not given
     licence: str = "unknown"  # of the model
@@ -115,6 +117,7 @@ def plans_of(job: GeneralJob, config: GeneralConfig, gan: Gan, photos: Source, n
             seed=job.seed,
             config=config.fit,
             category=job.category,
+            inversion=job.inversion,
             crop="none",
         )
         first = first or made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from bozzetto.gather import Gatherer
 from bozzetto.general_check import Judge, judge_of
 from bozzetto.general_job import GeneralJob, GeneralProgress, Source, photos_of, plans_of
 from bozzetto.general_model import GeneralFacts, save_general
+from bozzetto.ingredients import JUDGES
 from bozzetto.inputs import find_gan
 from bozzetto.keep import Interrupted, Interrupts
 from bozzetto.method.joint import JointEvent, JointFit, JointState, new_joint_state
@@ -196,6 +197,7 @@ def _identity(job: GeneralJob, config: GeneralConfig, gan: Gan, photos: Source) 
     """What must agree for a training to be gone on with."""
     other = ("out", "resume", "overwrite", "device", "config", "gan", "name", "licence", "keep_offset")
     kept = {f.name: getattr(job, f.name) for f in fields(job) if f.name not in other}
+    kept["inversion"] = {k: v for k, v in asdict(job.inversion).items() if k not in JUDGES}
     record = {**kept, "config": config, "generator_sha256": gan.info.sha256, "photos": len(photos.images)}
     found: dict[str, Any] = json.loads(json.dumps(plain(record)))
     return found

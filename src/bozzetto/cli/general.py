@@ -16,6 +16,7 @@ from bozzetto.cli.parse import parse, scan
 from bozzetto.cli.progress import Live, clock, told
 from bozzetto.config import GeneralConfig
 from bozzetto.errors import InputError, MissingExtraError
+from bozzetto.gan.invert import InvertConfig
 from bozzetto.general_job import GeneralJob
 from bozzetto.inputs import find_device
 from bozzetto.method.joint import JointEvent
@@ -38,6 +39,7 @@ class Arguments:
     held: int = 16  # photos that are validated on; without --validate they are taken from the others
     mask: str = "auto"  # auto, none, or a segmenter's name
     prior: str | None = None  # shape that the training starts from, instead of the preset's
+    inversion: InvertConfig = field(default_factory=InvertConfig)  # how photos' latents are found
     category: str | None = None  # what the photos show, instead of what the generator's file says
     name: str | None = None  # what the model is called; the file's name if not given
     licence: str = "unknown"  # of the model

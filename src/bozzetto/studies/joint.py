@@ -87,6 +87,7 @@ def trained(desk: Desk, photos: Sequence[Subject], config: GeneralConfig, seed: 
             photos=len(images),
             held=0,
             mask="auto",
+            inversion=desk.job.inversion,
             category=desk.job.category or "heads",
             seed=seed,
             device=desk.device,
