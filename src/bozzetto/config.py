@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bozzetto.precision import PrecisionChoice
+
 PerceptualName = Literal["discriminator", "stlpips", "lpips-vgg", "none"]
 
 
@@ -100,8 +102,8 @@ class NetConfig:
 class ComputeConfig:
     """How the same numbers are computed; `plain` settings are the yardstick of `bozzetto bench steps`."""
 
-    precision: Literal["fp32", "bf16"] = "fp32"  # of the five networks' convolutions
-    gan_precision: Literal["fp32", "bf16"] = "fp32"
+    precision: PrecisionChoice = "fp32"  # of the five networks' convolutions
+    gan_precision: PrecisionChoice = "fp32"
     rasteriser: Literal["auto", "reference", "fast"] = "auto"
     reuse: bool = True  # compute what a step leaves fixed once
     fused_adam: bool = True

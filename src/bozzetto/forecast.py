@@ -22,7 +22,7 @@ from torch.func import functional_call
 
 from bozzetto.config import ComputeConfig, FitConfig, PerceptualName
 from bozzetto.errors import InputError
-from bozzetto.gan.frozen import DTYPES, FrozenDiscriminator, Precision
+from bozzetto.gan.frozen import DTYPES, FrozenDiscriminator
 from bozzetto.gan.generator import Gan
 from bozzetto.ingredients import Plan, inverted_at_once, started_at_once
 from bozzetto.losses.discriminator import BLOCKS
@@ -33,6 +33,7 @@ from bozzetto.method.through_gan import CHUNK as THROUGH_GAN
 from bozzetto.nets.autoencoder import Autoencoder
 from bozzetto.nets.encoder import Encoder
 from bozzetto.nets.offset_encoder import OffsetEncoder
+from bozzetto.precision import Precision, resolve
 from bozzetto.priors.registry import find_prior
 
 MB = 10**6
@@ -150,9 +151,9 @@ def distance_cost(name: PerceptualName, gan: Gan) -> Cost:
     return replace(found, weights=sum(p.numel() * 4 for p in trunk.parameters()), each=2 * found.each)
 
 
-def network_costs(size: int, w_dim: int, config: FitConfig) -> dict[str, Cost]:
+def network_costs(size: int, w_dim: int, config: FitConfig, device: torch.device | str) -> dict[str, Cost]:
     """V, L, D, A and E."""
-    dtype, width = DTYPES[config.compute.precision], config.nets.width
+    dtype, width = DTYPES[resolve(config.compute.precision, device)], config.nets.width
     with torch.device("meta"):
         nets: dict[str, nn.Module] = {
             "view": Encoder(size, 6, width=width),
@@ -203,7 +204,7 @@ class Forecast:
         if job.inversion.perceptual != "discriminator":
             self.inversion_distance = distance_cost(job.inversion.perceptual, gan)
             self.inverted = Cost()
-        self.nets = network_costs(self.size, gan.info.w_dim, config)
+        self.nets = network_costs(self.size, gan.info.w_dim, config, gan.device)
         self.weights = sum(net.weights for net in self.nets.values())
         self.turned = config.turn.use and job.general is None and find_prior(config.prior.shape).has_shape
         self.rows = phases(config, job.general is None and find_prior(config.prior.shape).has_shape)
@@ -227,11 +228,12 @@ class Forecast:
             trained = sum(self.nets[name].weights for name in moves_of(self.job.config, self.turned, row.kind))
             samples = collected * self.pixels * 3 * 4
             activations, rendered, kept = self._iteration(row, compute, collected)
-            saving = 0.0 if self._on_card else SAVED * (self.weights + 2 * trained + samples)
+            # Of what a phase trains the state also holds the weights that the phase began with (method/guard.py).
+            saving = 0.0 if self._on_card else SAVED * (self.weights + 3 * trained + samples)
             copies = 2 if row.kind == "factorise" else 1
             parts = {
                 **always,
-                "networks": self.weights + 3 * trained,
+                "networks": self.weights + 4 * trained,
                 "samples": kept + (0 if self._on_card else copies * samples),
             }
             # Added up: on a CPU the allocator keeps what an iteration gave back when the state is written.

@@ -12,6 +12,7 @@ from bozzetto.gan.training.images import to_network
 from bozzetto.gan.training.trainer import step_generator
 from bozzetto.losses.stlpips import make_stlpips
 from bozzetto.metrics.frechet import frechet_distance
+from bozzetto.precision import resolve
 
 SAMPLES = 36  # pictures of a grid, always of the same latents
 DISTANCE = "frechet_stlpips"
@@ -42,7 +43,7 @@ def measure_distance(
     """
     device = next(net.parameters()).device
     try:
-        trunk = make_stlpips(device, "bf16")
+        trunk = make_stlpips(device, resolve("auto", device))
     except MissingExtraError:
         return None
 

@@ -23,7 +23,6 @@ from bozzetto.crop import Square, middle_square, parse_crop
 from bozzetto.disk import DAMAGED, require_plain
 from bozzetto.download import sha256_of
 from bozzetto.errors import InputError
-from bozzetto.gan.frozen import Precision
 from bozzetto.gan.generator import Gan, GanInfo
 from bozzetto.gan.latent import read_latent
 from bozzetto.gan.zoo import load_gan
@@ -40,6 +39,7 @@ from bozzetto.photo import (
     split_alpha,
     to_srgb,
 )
+from bozzetto.precision import PrecisionChoice, resolve
 from bozzetto.segment.categories import CATEGORIES, Category, find_category
 from bozzetto.segment.file import read_whole_mask
 from bozzetto.segment.framings import find_framing
@@ -217,11 +217,13 @@ def find_device(device: str | torch.device) -> torch.device:
     return found
 
 
-def find_gan(gan: str | Path | Gan, device: torch.device, precision: Precision, class_index: int | None = None) -> Gan:
+def find_gan(
+    gan: str | Path | Gan, device: torch.device, precision: PrecisionChoice, class_index: int | None = None
+) -> Gan:
     """A generator by name, path or as it is, on the device. Raises CheckpointError, and InputError about the class."""
     if isinstance(gan, Gan):
-        return gan.to(device).with_precision(precision)
-    return load_gan(gan, device, precision, class_index)
+        return gan.to(device).with_precision(resolve(precision, device))
+    return load_gan(gan, device, resolve(precision, device), class_index)
 
 
 def category_of(category: str | None, info: GanInfo) -> str:

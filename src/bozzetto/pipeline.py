@@ -44,6 +44,7 @@ from bozzetto.method.problem import Problem, predict
 from bozzetto.method.sampling import SceneDistribution, find_distribution
 from bozzetto.metrics.truth import Truth, score_truth
 from bozzetto.nets.networks import Networks
+from bozzetto.precision import resolve
 from bozzetto.presets import find_preset
 from bozzetto.priors.registry import find_prior
 from bozzetto.results import Provenance, Reconstruction, assemble, is_result_folder
@@ -329,6 +330,8 @@ def _found_out(job: Plan, masked: Masked, found: Found) -> dict[str, Any]:
         "crop": job.picture.how,
         "segmenter": masked.segmenter,
         "inversion_psnr_db": found.psnr_db,
+        "precision": resolve(job.config.compute.precision, job.gan.device),
+        "gan_precision": job.gan.precision,
     }
 
 

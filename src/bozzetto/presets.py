@@ -24,7 +24,8 @@ _REP_VIEW = ViewConfig(translation_z=0.1)
 
 PRESETS: dict[str, FitConfig] = {
     # Ours: two minutes on two CPU cores at 64 px. The object's turn is found first (method/turn.py) and anchors V and
-    # L; thin networks, bfloat16 and few samples make iterations cheap; the depth is held smooth and near the prior.
+    # L; thin networks, few samples, and bfloat16 where it is fast make iterations cheap; the depth is held smooth and
+    # near the prior.
     "quick": FitConfig(
         stages=(Stage(albedo=60, project=150, factorise=400, samples=4, mirror=True, mirror_albedo=True),),
         optim=OptimConfig(lr=3e-4, final_lr=0.05, prior_lr=5e-4, project_lr=5e-4),
@@ -33,7 +34,7 @@ PRESETS: dict[str, FitConfig] = {
         prior=PriorConfig(iterations=150),
         turn=TurnConfig(use=True),
         nets=NetConfig(width=0.5),
-        compute=ComputeConfig(precision="bf16", gan_precision="bf16"),
+        compute=ComputeConfig(precision="auto", gan_precision="auto"),
     ),
     # Ours, with a general model: half a minute from its networks. The depth is held near what that sees.
     "refine": FitConfig(
@@ -42,7 +43,7 @@ PRESETS: dict[str, FitConfig] = {
         loss=LossConfig(smooth_depth_weight=4.0, prior_weight=0.5),
         project=ProjectConfig(collect_batches=16, teach=True),
         prior=PriorConfig(iterations=0),
-        compute=ComputeConfig(precision="bf16", gan_precision="bf16"),
+        compute=ComputeConfig(precision="auto", gan_precision="auto"),
     ),
     # Galatolo & Nilsson, Table 1 (Np 16 for faces and cats; 8 for cars).
     "rep": FitConfig(
@@ -94,7 +95,7 @@ GENERAL_PRESETS: dict[str, GeneralConfig] = {
             project=ProjectConfig(collect_batches=4, teach=True),
             turn=TurnConfig(use=True, steps=3, iterations=30, albedo_weight=1.0),
             nets=NetConfig(width=0.25),
-            compute=ComputeConfig(precision="bf16", gan_precision="bf16"),
+            compute=ComputeConfig(precision="auto", gan_precision="auto"),
         ),
         batch=8,
         prior_epochs=60,

@@ -11,10 +11,10 @@ from torch import Tensor
 from bozzetto.config import ProjectConfig
 from bozzetto.errors import InputError, OutputError
 from bozzetto.export.paths import gan_lights, gan_views
-from bozzetto.gan.frozen import Precision
 from bozzetto.gan.generator import Gan
 from bozzetto.method.through_gan import CHUNK, STEPS, through_gan
 from bozzetto.nets.offset_encoder import OffsetEncoder
+from bozzetto.precision import resolve
 from bozzetto.results import Reconstruction, keep_through_gan, read, read_networks
 from bozzetto.types import ThroughGan
 
@@ -62,7 +62,8 @@ def pictures_of(result: Reconstruction, networks: Mapping[str, Tensor], gan: Gan
     try:
         trained = learned_to_project(fit)
         config = ProjectConfig(**fit["project"])
-        precision: Precision = "bf16" if fit["compute"]["gan_precision"] == "bf16" else "fp32"
+        asked = fit["compute"]["gan_precision"]
+        precision = resolve(asked if asked in ("auto", "bf16") else "fp32", gan.device)
         chunk = fit["compute"].get("chunk", 0)
         at_once = chunk if isinstance(chunk, int) and 0 < chunk < CHUNK else CHUNK
     except (KeyError, TypeError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
@@ -25,7 +26,7 @@ Head = tuple[str, int]  # split, index
 
 
 @dataclass(frozen=True)
-class SetConfig:
+class SetConfig(ABC):
     """What to render. A head depends on (seed, split, index) alone, so a set can grow or resume; every head is
     another one, so splits share no identity."""
 
@@ -41,13 +42,13 @@ class SetConfig:
     images_only: bool = False  # PNG files alone, to train a generator on
     workers: int = 1  # processes
 
+    @abstractmethod
     def load_renderer(self) -> Renderer[Any]:
         """The family's renderer. Raises InputError where what it reads cannot be read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def look(self) -> dict[str, Any]:
         """What decides how a head looks, beside the fields above; kept in the folder."""
-        raise NotImplementedError
 
 
 def make_set(config: SetConfig, on_head: Callable[[str, int], None] | None = None) -> int:

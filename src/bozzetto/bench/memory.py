@@ -103,9 +103,9 @@ def short(config: FitConfig, samples: int, chunk: int) -> FitConfig:
 def plan_of(cell: Cell) -> Plan:
     """The short run of a combination, on a picture of noise."""
     config = short(find_preset(cell.preset), cell.np, cell.chunk)
-    gan = find_gan(cell.size, find_device(cell.device)).with_precision(config.compute.gan_precision)
+    gan = find_gan(cell.size, find_device(cell.device))
     image = torch.rand(3, cell.size, cell.size, generator=torch.Generator().manual_seed(0))
-    inversion = InvertConfig(steps=ITERATIONS)
+    inversion = InvertConfig(steps=ITERATIONS, hopeless_db=0.0)  # noise is like no picture
     job = pipeline.plan(
         image, gan, config=config, mask="none", category="heads", crop="none", inversion=inversion, device=cell.device
     )

@@ -32,6 +32,7 @@ from bozzetto.losses.registry import make_perceptual
 from bozzetto.method import instance
 from bozzetto.method.problem import Problem
 from bozzetto.method.sampling import find_distribution
+from bozzetto.precision import resolve
 from bozzetto.presets import find_preset
 from bozzetto.priors.registry import prior_depth
 from bozzetto.results.provenance import versions
@@ -82,7 +83,7 @@ def time_steps(config: StepsConfig, on_turn: Callable[[int], None] | None = None
     )
     gan = find_gan(config.size, find_device(config.device))
     sides = {
-        "ms": make_problem(gan.with_precision(fit.compute.gan_precision), fit),
+        "ms": make_problem(gan.with_precision(resolve(fit.compute.gan_precision, gan.device)), fit),
         "ms_plain": make_problem(plain(gan), replace(fit, compute=PLAIN)),
     }
     times: dict[str, dict[str, list[float]]] = {side: {} for side in sides}

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -34,6 +34,8 @@ from bozzetto.inputs import find_device
 from bozzetto.losses.perceptual import Perceptual
 from bozzetto.losses.stlpips import MIN_SIZE, make_stlpips
 from bozzetto.presets import find_preset
+
+Part = TypeVar("Part")
 
 WIDTH = 110  # characters of a table that goes to a file or a pipe
 
@@ -63,6 +65,11 @@ def _make(config: SetConfig) -> int:
     return 0
 
 
+def part_of(args: Any, kind: type[Part]) -> Part:
+    """A command's arguments without those that are its own."""
+    return kind(**{name: getattr(args, name) for name in kind.__dataclass_fields__})  # type: ignore[attr-defined]
+
+
 @dataclass(frozen=True)
 class Steps(StepsConfig):
     json: Path = Path("results/steps.json")
@@ -71,7 +78,7 @@ class Steps(StepsConfig):
 def bench_steps(argv: Sequence[str]) -> int:
     """Time every step, print a table and write the JSON."""
     args = parse(Steps, argv, "bench steps", "Time every step against its plain form.")
-    config = StepsConfig(**{name: getattr(args, name) for name in StepsConfig.__dataclass_fields__})
+    config = part_of(args, StepsConfig)
 
     def told(turn: int) -> None:
         sys.stderr.write(f"turn {turn} of {config.repeats}\n")
@@ -96,7 +103,7 @@ class GanSpeed(GanSpeedConfig):
 def bench_gan(argv: Sequence[str]) -> int:
     """Time a generator against its plain form, print a table and write the JSON."""
     args = parse(GanSpeed, argv, "bench gan", "Time a generator, and its training, against its plain form.")
-    config = GanSpeedConfig(**{name: getattr(args, name) for name in GanSpeedConfig.__dataclass_fields__})
+    config = part_of(args, GanSpeedConfig)
 
     def told(turn: int) -> None:
         sys.stderr.write(f"turn {turn} of {config.repeats + 1}\n")
@@ -124,7 +131,7 @@ class Memory(MemoryConfig):
 def bench_memory(argv: Sequence[str]) -> int:
     """Measure peaks beside predicted ones, print a table and write the JSON."""
     args = parse(Memory, argv, "bench memory", "Predicted and measured peak memory of short reconstructions.")
-    config = MemoryConfig(**{name: getattr(args, name) for name in MemoryConfig.__dataclass_fields__})
+    config = part_of(args, MemoryConfig)
 
     def told(row: dict[str, Any]) -> None:
         what = f"{row['size']} px, {row['preset']}, Np {row['np']}, chunk {row['chunk']}"

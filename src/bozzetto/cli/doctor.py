@@ -15,6 +15,8 @@ from bozzetto.cli.parse import parse
 from bozzetto.download import cache_dir
 from bozzetto.errors import BozzettoError
 from bozzetto.gan.zoo import ZOO, load_gan
+from bozzetto.inputs import find_device
+from bozzetto.precision import resolve
 from bozzetto.segment.registry import make_segmenter
 
 NEEDED = ("torch", "numpy", "numba", "pillow", "safetensors", "rich", "tyro", "trimesh", "imageio-ffmpeg")
@@ -68,7 +70,8 @@ def version_of(package: str) -> str | None:
 
 def _device() -> str:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
-    return f"cpu with {torch.get_num_threads()} threads; {gpu}"
+    precision = resolve("auto", find_device("auto"))
+    return f"cpu with {torch.get_num_threads()} threads; {gpu}; fastest precision {precision}"
 
 
 def _generator(name: str) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,8 +23,8 @@ from bozzetto.gan import ops
 from bozzetto.gan.discriminator import Discriminator, EqualConv
 from bozzetto.gan.mapping import EqualLinear
 from bozzetto.gan.stylegan2 import StyledConv, Synthesis, ToRgb
+from bozzetto.precision import Precision
 
-Precision = Literal["fp32", "bf16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 

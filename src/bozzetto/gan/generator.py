@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from bozzetto.errors import CheckpointError, InputError
 from bozzetto.gan.discriminator import Discriminator
-from bozzetto.gan.frozen import FrozenDiscriminator, FrozenSynthesis, Precision
+from bozzetto.gan.frozen import FrozenDiscriminator, FrozenSynthesis
 from bozzetto.gan.protocol import GeneratorNet, SynthesisNet
 from bozzetto.gan.stylegan2 import Synthesis
 from bozzetto.gan.stylegan3 import FrozenSynthesis3, Synthesis3
+from bozzetto.precision import Precision
 
 NoiseMode = Literal["const", "random", "none"]
 

@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bozzetto.gan.frozen import Precision
 from bozzetto.gan.generator import Gan, NoiseMode
+from bozzetto.precision import Precision
 
 
 class PlainGan(Gan):

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from bozzetto.gan import ops
 from bozzetto.gan.filters import filtered_leaky_relu, lowpass, radial_lowpass
-from bozzetto.gan.frozen import DTYPES, Precision
+from bozzetto.gan.frozen import DTYPES
 from bozzetto.gan.mapping import EqualLinear, Mapping
 from bozzetto.gan.protocol import GeneratorNet, SynthesisNet
 from bozzetto.gan.spec3 import LayerSpec, StyleGan3Spec
+from bozzetto.precision import Precision
 
 
 class FourierInput(nn.Module):

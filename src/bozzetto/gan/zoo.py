@@ -11,10 +11,10 @@ import torch
 from bozzetto.download import sha256_of
 from bozzetto.errors import CheckpointError, InputError
 from bozzetto.gan.checkpoint import LoadedGan, is_safetensors, load_safetensors
-from bozzetto.gan.frozen import Precision
 from bozzetto.gan.generator import Gan, GanInfo, ask_for_class
 from bozzetto.gan.pickled import CONTENTS, is_pickled, load_pickled
 from bozzetto.gan.registry import download, find_published, recorded_sha256
+from bozzetto.precision import Precision
 
 SNIFF_BYTES = 4096  # what a format gets to see of a file before it decides
 

@@ -14,10 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.errors import CheckpointError, InputError
-from bozzetto.gan.frozen import Precision
 from bozzetto.losses.perceptual import composite
 from bozzetto.losses.photometric import masked_mean
 from bozzetto.losses.vgg16 import WIDTHS, Vgg16
+from bozzetto.precision import Precision
 
 # What LPIPS subtracts from and divides images in [-1, 1] by: ImageNet's mean and deviation on that scale.
 SHIFT = (-0.030, -0.088, -0.188)

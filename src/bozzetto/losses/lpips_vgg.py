@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 
 from bozzetto.download import RemoteFile, fetch
-from bozzetto.gan.frozen import Precision
 from bozzetto.losses.learned import LearnedDistance, read_heads
 from bozzetto.losses.packaged import packaged_file, read_tensors
 from bozzetto.losses.vgg16 import HalvingPool, Vgg16, load_convolutions
+from bozzetto.precision import Precision
 
 NAME = "lpips-vgg"
 INSTALL = "pip install --no-deps lpips==0.1.4"  # its dependencies serve code that is not used here

@@ -10,10 +10,10 @@ from itertools import chain
 
 import torch
 
-from bozzetto.gan.frozen import Precision
 from bozzetto.losses.learned import LearnedDistance, read_heads
 from bozzetto.losses.packaged import packaged_file, read_tensors
 from bozzetto.losses.vgg16 import BlurredPool, Vgg16, load_convolutions
+from bozzetto.precision import Precision
 
 NAME = "stlpips"
 INSTALL = 'pip install "bozzetto[stlpips]"'

@@ -15,6 +15,7 @@ from bozzetto.losses.perceptual import Perceptual
 from bozzetto.method.sampling import SceneDistribution
 from bozzetto.nets.heads import ViewScale, albedo_from_raw, depth_from_raw, light_from_raw, view_from_raw
 from bozzetto.nets.networks import Networks
+from bozzetto.precision import resolve
 from bozzetto.types import Camera, DepthRange, Factors
 
 
@@ -59,8 +60,9 @@ class Problem:
 
     def autocast(self) -> AbstractContextManager[None]:
         """bfloat16 convolutions of the five networks where the settings say so."""
-        on = self.config.compute.precision == "bf16"
-        return torch.autocast(self.photo.device.type, dtype=torch.bfloat16, enabled=on)
+        device = self.photo.device.type
+        on = resolve(self.config.compute.precision, device) == "bf16"
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=on)
 
 
 def door(images: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3 s s"]:

@@ -16,13 +16,14 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from bozzetto.gan.discriminator import Discriminator
-from bozzetto.gan.frozen import DTYPES, Precision
+from bozzetto.gan.frozen import DTYPES
 from bozzetto.gan.initialise import initialise
 from bozzetto.gan.spec import StyleGan2Spec
 from bozzetto.gan.stylegan2 import Generator, Synthesis
 from bozzetto.gan.training import fast, losses
 from bozzetto.gan.training.augment import Adaptive, augment, shift_and_mirror
 from bozzetto.gan.training.images import to_network
+from bozzetto.precision import PrecisionChoice, resolve
 from bozzetto.processes import mean, place, share_of
 from bozzetto.seeds import seeded
 
@@ -46,7 +47,7 @@ class TrainConfig:
     shift: float = 0.04  # random shift of every picture, as a share of its side
     adaptive: bool = True  # adaptive augmentation (Karras et al. 2020, limited data); off: none
     augmentation: Adaptive = field(default_factory=Adaptive)
-    precision: Precision = "bf16"  # of the convolutions
+    precision: PrecisionChoice = "auto"  # of the convolutions
     seed: int = 0
 
 
@@ -78,7 +79,7 @@ class Trainer:
         self.p = 0.0  # of the augmentation
         self.path_mean = torch.zeros((), device=self.device)
         self.signs: list[float] = []  # of D on real pictures since p moved
-        self.dtype = DTYPES[config.precision]
+        self.dtype = DTYPES[resolve(config.precision, self.device)]
         self.rank = place()[0]
         self.share = share_of(config.batch)
 
