@@ -17,7 +17,7 @@ from bozzetto.export.images import picture
 from tiny_run import photo
 
 PHOTOS = 200
-COUNTED = 2  # the first and the last so many are compared
+COUNTED = 20  # the first and the last so many are compared
 MOST = 1.05  # times the first ones' memory
 DRAWN = ["--formats", "png", "sheet", "viewer", "glb", "--mask", "border"]
 PROGRAM = "from bozzetto.cli.main import main; main()"
