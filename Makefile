@@ -26,10 +26,10 @@ PIP = $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c co
 # imported, and what they depend on (jax, OpenCV, torchvision) is neither needed nor installed.
 DATA_ONLY := mediapipe stlpips-pytorch lpips
 
-.PHONY: help venv demo validator test test-slow test-hostile test-gpu test-ray test-triton fuzz check format bench viewer clean
+.PHONY: help venv demo validator test test-slow test-hostile test-gpu test-ray test-triton test-blender fuzz check format bench viewer clean
 
 help:
-	@echo "make demo | test | test-slow | test-hostile | test-gpu | test-triton | fuzz | check | format | bench | viewer | clean"
+	@echo "make demo | test | test-slow | test-hostile | test-gpu | test-triton | test-blender | fuzz | check | format | bench | viewer | clean"
 
 venv: $(INSTALLED)
 
@@ -77,6 +77,21 @@ test-triton: $(INSTALLED)
 	@$(BIN)/python -c 'import triton' 2>/dev/null || $(PIP) triton
 	$(BIN)/python -m pytest tests/geometry/test_rasterise_cuda.py
 
+# Mesh files in Blender, which is a module of 0.5 GB here, in an environment of its own, for Python 3.11 and no other.
+# BPY=FILE.whl takes another build.
+BPY ?= bpy==4.2.0
+BLENDER := .venv-blender
+test-blender: $(INSTALLED)
+	@test -x $(BLENDER)/bin/python || { \
+	  for p in $(BIN)/python python3.11 python3; do \
+	    if $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1; then found=$$p; break; fi; done; \
+	  test -n "$$found" || { echo "Blender's module needs Python 3.11 and none was found."; exit 1; }; \
+	  $$found -m venv --without-pip $(BLENDER); }
+	@$(BLENDER)/bin/python -c 'import bpy' 2>/dev/null || { \
+	  $(BIN)/python -m pip --python $(BLENDER)/bin/python install --disable-pip-version-check $(PIP_ARGS) '$(BPY)' && \
+	  $(BLENDER)/bin/python -c 'import bpy'; }
+	BOZZETTO_BLENDER=$(BLENDER)/bin/python $(BIN)/python -m pytest -rs tests/export/test_blender.py
+
 check: $(INSTALLED)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
@@ -106,4 +121,4 @@ viewer:
 	cd viewer && npm ci --no-audit --no-fund && npm test && npm run build
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BLENDER) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

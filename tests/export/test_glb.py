@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -48,15 +49,16 @@ def test_glb_reloads_as_the_mesh_it_was(mesh: Mesh, tmp_path: Path) -> None:
     assert material.metallicFactor == 0
 
 
-def test_glb_stores_gltf_texture_coordinates(mesh: Mesh) -> None:
-    """Read from the bytes themselves: v counts down from the top, whatever a library does on loading."""
-    import json
-
-    content = glb_bytes(mesh)
+def _parts(content: bytes) -> tuple[dict, bytes]:
+    """The document of a GLB and its data."""
     assert content[:4] == b"glTF"
     length = int.from_bytes(content[12:16], "little")
-    document = json.loads(content[20 : 20 + length])
-    data = content[28 + length :]
+    return json.loads(content[20 : 20 + length]), content[28 + length :]
+
+
+def test_glb_stores_gltf_texture_coordinates(mesh: Mesh) -> None:
+    """Read from the bytes themselves: v counts down from the top, whatever a library does on loading."""
+    document, data = _parts(glb_bytes(mesh))
     attributes = document["meshes"][0]["primitives"][0]["attributes"]
     accessor = document["accessors"][attributes["TEXCOORD_0"]]
     view = document["bufferViews"][accessor["bufferView"]]
@@ -67,10 +69,21 @@ def test_glb_stores_gltf_texture_coordinates(mesh: Mesh) -> None:
     assert document["images"][0]["mimeType"] == "image/png"
 
 
+def test_glb_names_its_object_and_does_not_repeat_its_texture(mesh: Mesh) -> None:
+    document, _ = _parts(glb_bytes(mesh))
+    assert [node["name"] for node in document["nodes"]] == ["object"]
+    assert [part["name"] for part in document["meshes"]] == ["object"]
+    assert document["images"][0]["name"] == "texture"
+    sampler = document["samplers"][document["textures"][0]["sampler"]]
+    assert (sampler["wrapS"], sampler["wrapT"]) == (33071, 33071)  # CLAMP_TO_EDGE
+
+
 def test_obj_reloads_with_material_and_texture(mesh: Mesh, tmp_path: Path) -> None:
     texture, material, obj = write_obj(mesh, tmp_path / "m.obj")
     assert [p.name for p in (texture, material, obj)] == ["m_texture.png", "m.mtl", "m.obj"]
     assert "map_Kd m_texture.png" in material.read_text()
+    lines = obj.read_text().splitlines()
+    assert lines.index("s 1") < min(i for i, line in enumerate(lines) if line.startswith("f "))  # all faces are smooth
     loaded = _only(obj)
     _check_same(loaded, mesh, loaded.visual.material.image)
 

@@ -26,7 +26,7 @@ def test_ply_reloads_as_the_mesh_it_was(mesh: Mesh, tmp_path: Path) -> None:
     assert np.array_equal(loaded.faces, mesh.faces)
     assert np.allclose(loaded.vertex_normals, mesh.normals, atol=1e-6)
     assert np.array_equal(loaded.visual.vertex_colors[:, :3], vertex_colours(mesh))
-    assert ply_bytes(mesh).startswith(b"ply\nformat binary_little_endian 1.0\n")
+    assert ply_bytes(mesh).startswith(b"ply\nformat binary_little_endian 1.0\ncomment x right, y up,")
 
 
 def test_a_vertex_on_a_pixel_has_the_pixels_colour(scene: Reconstruction) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -16,11 +17,22 @@ from bozzetto.export.files import write_bytes, write_text
 from bozzetto.export.images import write_png
 from bozzetto.export.mesh import Mesh
 
+# As OpenGL numbers them, and glTF after it.
+LINEAR, MIPMAPPED, CLAMP = 9729, 9987, 33071
+
 
 def check_surface(mesh: Mesh) -> None:
     """Raise OutputError for a mesh without faces."""
     if len(mesh.faces) == 0:
         raise OutputError("No surface is left to write as a mesh; lower the mask threshold or raise the stretch limit.")
+
+
+def _finish(document: dict[str, Any]) -> None:
+    """A name for the texture, and no repeating of it: without a sampler the top row runs into the bottom one."""
+    (image,), (texture,) = document["images"], document["textures"]
+    image["name"] = "texture"
+    texture["sampler"] = 0
+    document["samplers"] = [{"magFilter": LINEAR, "minFilter": MIPMAPPED, "wrapS": CLAMP, "wrapT": CLAMP}]
 
 
 def glb_bytes(mesh: Mesh) -> bytes:
@@ -42,7 +54,9 @@ def glb_bytes(mesh: Mesh) -> bytes:
         visual=trimesh.visual.TextureVisuals(uv=uv, material=material),
         process=False,
     )
-    content = trimesh.Scene([solid]).export(file_type="glb", include_normals=True)
+    scene = trimesh.Scene()
+    scene.add_geometry(solid, node_name="object", geom_name="object")  # what other programs list it as
+    content = scene.export(file_type="glb", include_normals=True, tree_postprocessor=_finish)
     return bytes(content)
 
 
@@ -73,7 +87,7 @@ def write_obj(mesh: Mesh, path: Path) -> list[Path]:
         + _rows("v", mesh.vertices)
         + _rows("vt", up)
         + _rows("vn", mesh.normals)
-        + "usemtl bozzetto\n"
+        + "usemtl bozzetto\ns 1\n"  # without a smoothing group Blender counts every face as flat, whatever its normals
         + body.getvalue()
     )
     matt = f"newmtl bozzetto\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nd 1\nillum 1\nmap_Kd {texture.name}\n"

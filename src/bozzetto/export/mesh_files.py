@@ -45,6 +45,7 @@ def ply_bytes(mesh: Mesh) -> bytes:
     head = [
         "ply",
         "format binary_little_endian 1.0",
+        "comment x right, y up, z toward the viewer",  # PLY itself says nothing of axes
         f"element vertex {len(vertices)}",
         *properties,
         f"element face {len(faces)}",
