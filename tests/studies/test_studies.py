@@ -67,8 +67,8 @@ def command(place: Path, name: str, *words: str) -> list[str]:
     ]
 
 
-# The others differ from these in numbers; together they take more than a minute.
-LONG = ("samples", "init", "prior-epochs", "speed", "generalize", "upstream-bugs")
+# The others differ from these in numbers; together they take minutes.
+LONG = ("samples", "init", "prior-epochs", "speed", "generalize", "upstream-bugs", "priors", "variability")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in STUDIES])
