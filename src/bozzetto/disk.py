@@ -74,7 +74,7 @@ def leftovers(path: Path) -> list[Path]:
 
 
 def clear(paths: list[Path]) -> None:
-    """Delete files and folders that a killed process left; what cannot be deleted stays."""
+    """Delete unfinished files and folders; what is gone or cannot be deleted stays as it is, without complaint."""
     for path in paths:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)

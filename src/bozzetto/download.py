@@ -16,7 +16,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from bozzetto.disk import put_in_place, require_plain
+from bozzetto.disk import clear, put_in_place, require_plain
 from bozzetto.errors import CheckpointError
 
 CHUNK_BYTES = 1 << 20
@@ -146,7 +146,7 @@ def _download(
         _verify(remote, temporary, sha256_of(temporary))
         put_in_place(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        clear([temporary])
 
 
 def _copy(

@@ -19,6 +19,7 @@ from bozzetto.bench.datasets import encode_head, to_bytes
 from bozzetto.bench.draws import SPLITS, head_generator, sample_light
 from bozzetto.bench.npz import write_npz
 from bozzetto.bench.stage import Renderer
+from bozzetto.disk import clear
 from bozzetto.errors import InputError, OutputError
 
 SETTINGS_FILE = "heads.json"
@@ -137,7 +138,7 @@ def write_png(path: Path, image: np.ndarray) -> None:
         Image.fromarray(image).save(part, format="PNG")
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        clear([part])
         raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 

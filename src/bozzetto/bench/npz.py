@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bozzetto.disk import UNREADABLE, put_in_place, require_plain
+from bozzetto.disk import UNREADABLE, clear, put_in_place, require_plain
 from bozzetto.errors import InputError, OutputError
 from bozzetto.gan.pickle_records import one_line
 
@@ -52,5 +52,5 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray], compression: int = z
                     np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
         put_in_place(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        clear([part])
         raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bozzetto.disk import put_in_place
+from bozzetto.disk import clear, put_in_place
 from bozzetto.disk import temporary as temporary_name
 from bozzetto.errors import OutputError
 
@@ -49,7 +49,7 @@ def writing(path: Path) -> Iterator[Path]:
             yield temporary
             put_in_place(temporary, path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            clear([temporary])
             raise
     except OSError as error:
         raise write_error(path, error) from error

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from bozzetto.disk import UNREADABLE, put_in_place
+from bozzetto.disk import UNREADABLE, clear, put_in_place
 from bozzetto.disk import temporary as temporary_name
 from bozzetto.errors import CheckpointError, OutputError
 from bozzetto.gan import names, own_format
@@ -139,7 +139,7 @@ def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"{path} cannot be written ({reason}); free some space or choose another place.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        clear([temporary])
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from bozzetto.disk import DAMAGED, put_in_place, require_plain
+from bozzetto.disk import DAMAGED, clear, put_in_place, require_plain
 from bozzetto.disk import temporary as temporary_name
 from bozzetto.errors import InputError, OutputError
 from bozzetto.gan.generator import GanInfo
@@ -68,7 +68,7 @@ def save_latent(
     except (SafetensorError, OSError) as error:
         raise OutputError(f"The latent cannot be written to {path} ({error}).") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        clear([temporary])
 
 
 def _read(path: Path) -> Any:
