@@ -219,7 +219,7 @@ class Forecast:
         if not self.job.is_preview:
             yield _peak("inversion", {**always, "activations": self._inversion(compute)})
         if self.turned:
-            steps = 2 * self.job.config.turn.steps + 1
+            steps = self.job.config.turn.pictures
             yield _peak("turn", {**always, "renderer": steps * self._rendered()})
         collected = 0
         for row in self.rows:
@@ -276,7 +276,7 @@ class Forecast:
         count = compute.chunk if chunked else row.samples
         branches = 2 if row.mirror else 1
         seen = nets["view"].each + nets["light"].each  # of V and L, a picture
-        turned = seen * (2 * config.turn.steps + 1) if self.turned else 0
+        turned = seen * config.turn.pictures if self.turned else 0
         photo = nets["albedo"].each + branches * self.distance.each
         if row.kind == "prior":
             return WORKING * (nets["depth"].each + nets["albedo"].each + turned), 0.0, 0.0

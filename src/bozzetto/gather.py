@@ -13,11 +13,11 @@ from bozzetto.errors import BozzettoError, FitError, InputError
 from bozzetto.gan.invert import invert, judge_inversion
 from bozzetto.gan.start import StartTable, start_table
 from bozzetto.gan.whiten import whitening
-from bozzetto.ingredients import Plan, inversion_loss, mask_of, prior_of
+from bozzetto.ingredients import Plan, inversion_loss, mask_of, prior_of, yaw_of
 from bozzetto.keep import Quiet
 from bozzetto.losses.registry import make_perceptual
 from bozzetto.method.problem import Problem, Turned
-from bozzetto.method.turn import turn
+from bozzetto.method.turn import Yaw, turn
 from bozzetto.results.partial import Partial
 from bozzetto.segment.registry import Masked
 
@@ -59,6 +59,7 @@ class Gatherer:
         self.first, self.partial, self.told, self.note = first, partial, told, note
         self.loss = inversion_loss(first.inversion, first.gan)
         self.table: StartTable | None = None
+        self.yaw: Yaw | None = None
 
     def gather(self, plans: Sequence[Plan], what: str = "photos") -> Gathered:
         """The problem of all photos that can be worked on; `what` names their files in the working folder.
@@ -134,7 +135,11 @@ class Gatherer:
             tensors["prior"] = prior
             if turns and mirror_w is not None:
                 config = first.config.turn
-                turned = turn(photo, mask, w, mirror_w, prior, first.gan, first.camera, first.depth_range, config)
+                if self.yaw is None and self.table is not None:
+                    self.yaw = yaw_of(first, self.table)
+                turned = turn(
+                    photo, mask, w, mirror_w, prior, first.gan, first.camera, first.depth_range, config, self.yaw
+                )
                 # The photos first: so that they can be cut into chunks and taken.
                 tensors |= {
                     "turned_images": turned.images.transpose(0, 1),

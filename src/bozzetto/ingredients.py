@@ -18,7 +18,7 @@ from bozzetto.errors import BozzettoError, InputError
 from bozzetto.gan.generator import Gan
 from bozzetto.gan.invert import Inversion, InvertConfig, invert, judge_inversion
 from bozzetto.gan.invert_loss import masked_mean
-from bozzetto.gan.start import at_once, start_table
+from bozzetto.gan.start import StartTable, at_once, start_table
 from bozzetto.gan.whiten import whitening
 from bozzetto.general_model import GeneralModel
 from bozzetto.inputs import MaskLike, Picture, digest, find_mask, mask_identity
@@ -28,7 +28,7 @@ from bozzetto.losses.registry import make_perceptual
 from bozzetto.method.chunks import pieces
 from bozzetto.method.problem import Problem, predict, predict_depth
 from bozzetto.method.sampling import SceneDistribution
-from bozzetto.method.turn import turn
+from bozzetto.method.turn import Yaw, turn, yaw_by_prior
 from bozzetto.priors.registry import find_prior, prior_depth
 from bozzetto.results import Reconstruction, assemble
 from bozzetto.results.partial import Partial
@@ -135,6 +135,7 @@ class Found(NamedTuple):
     w: Float[Tensor, "1 l d"]
     image: Float[Tensor, "1 3 s s"]  # [0, 1]
     mirror_w: Float[Tensor, "1 l d"] | None = None  # of the mirrored photo, where the settings ask for it
+    yaw: Yaw | None = None  # how the generator turns its objects, the same
     psnr_db: float | None = None  # of an inversion
     seconds: float = 0.0
 
@@ -204,13 +205,24 @@ def _found_or_kept(
     # Without a given latent the photo comes first; where the object is turned, its mirror image is the last one.
     photos = ([] if job.latent is not None else [photo]) + ([photo.flip(3)] if turns else [])
     masks = ([] if job.latent is not None else [mask]) + ([mask.flip(3)] if turns else [])
-    found = _inverted(job, photos, masks, progress, loss)
+    generator = torch.Generator().manual_seed(job.seed)
+    table = start_table(
+        job.gan,
+        whitening(job.gan),
+        generator,
+        loss[0].start_samples,
+        started_at_once(job.config.compute, job.gan.info.resolution),
+    )
+    found = _inverted(job, photos, masks, progress, loss, table, generator)
     psnr_db = torch.cat([part.psnr_db for part in found])
     progress.on_inversion(job.inversion.steps, job.inversion.steps, {"psnr_db": float(psnr_db.mean())})
     w = found[0].w[:1] if job.latent is None else job.latent.to(device)
     tensors = {"w": w, "image": picture_of(w, job.gan)}
     if turns:
         tensors["mirror_w"] = found[-1].w[-1:]
+        yaw = yaw_of(job, table)
+        if yaw is not None:
+            tensors |= {"yaw": yaw.direction, "yaw_rad": torch.tensor(yaw.rad)}
     # Laid out as a file gives them back: sums may round otherwise in another layout.
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
     facts = {
@@ -238,12 +250,11 @@ def _inverted(
     masks: list[Float[Tensor, "1 1 s s"]],
     progress: Progress,
     loss: tuple[InvertConfig, Perceptual | None],
+    table: StartTable,
+    generator: torch.Generator,
 ) -> list[Inversion]:
     """Inversions of the photos, all at once or one after another; a photo's does not depend on the others."""
     compute = job.config.compute
-    generator = torch.Generator().manual_seed(job.seed)
-    batch = started_at_once(compute, job.gan.info.resolution)
-    table = start_table(job.gan, whitening(job.gan), generator, loss[0].start_samples, batch)
     drawn = generator.get_state()
     found = []
     for part in pieces(len(photos), inverted_at_once(compute, len(photos))):
@@ -265,7 +276,19 @@ def _inverted(
 
 def _found(tensors: dict[str, Tensor], facts: dict[str, Any]) -> Found:
     """What was kept of an inversion, as a record."""
-    return Found(tensors["w"], tensors["image"], tensors.get("mirror_w"), facts["psnr_db"], facts["seconds"])
+    yaw = Yaw(tensors["yaw"], float(tensors["yaw_rad"])) if "yaw" in tensors else None
+    return Found(tensors["w"], tensors["image"], tensors.get("mirror_w"), yaw, facts["psnr_db"], facts["seconds"])
+
+
+def yaw_of(job: Plan, table: StartTable) -> Yaw | None:
+    """How the generator turns its objects, by the prior shape for a whole picture; None where it is not asked for.
+
+    It depends on no photo, so that a photo alone and one among others are given the same.
+    """
+    config, row = job.config.turn, find_prior(job.config.prior.shape)
+    if not config.use or config.wide_deg == 0 or not row.has_shape:
+        return None
+    return yaw_by_prior(row.name, job.category, table, job.gan, job.camera, job.depth_range, config)
 
 
 @torch.no_grad()
@@ -295,7 +318,8 @@ def problem_of(job: Plan, masked: Masked, found: Found, perceptual: Perceptual |
     prior = None if prior is None else prior.to(device)
     turned = None
     if found.mirror_w is not None and prior is not None:
-        turned = turn(photo, mask, w, found.mirror_w, prior, job.gan, job.camera, job.depth_range, job.config.turn)
+        config = job.config.turn
+        turned = turn(photo, mask, w, found.mirror_w, prior, job.gan, job.camera, job.depth_range, config, found.yaw)
     problem = Problem(
         photo=photo,
         mask=mask,

@@ -165,7 +165,7 @@ def check_fit(config: FitConfig, info: GanInfo) -> None:
         ("feature_blocks", config.loss.feature_blocks),
         *((name, getattr(config.optim, name)) for name in ("lr", "prior_lr", "project_lr")),
         ("nets.width", config.nets.width),
-        *((f"turn.{name}", getattr(config.turn, name)) for name in ("steps", "iterations")),
+        *((f"turn.{name}", getattr(config.turn, name)) for name in ("steps", "iterations", "wide_steps", "directions")),
     ]
     loss = config.loss
     counts += [
@@ -177,6 +177,7 @@ def check_fit(config: FitConfig, info: GanInfo) -> None:
         ("teach_weight", config.project.teach_weight),
         ("turn.weight", config.turn.weight),
         ("turn.share", config.turn.share),
+        ("turn.wide_deg", config.turn.wide_deg),
         ("chunk", config.compute.chunk),
         ("keep_mb", config.compute.keep_mb),
     ]

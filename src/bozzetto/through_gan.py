@@ -6,19 +6,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from bozzetto.config import ProjectConfig
+from bozzetto.config import ProjectConfig, TurnConfig
 from bozzetto.errors import InputError, OutputError
 from bozzetto.export.paths import gan_lights, gan_views
 from bozzetto.gan.generator import Gan
+from bozzetto.gan.start import start_table
+from bozzetto.gan.whiten import whitening
 from bozzetto.method.through_gan import CHUNK, STEPS, through_gan
+from bozzetto.method.turn import Yaw, yaw_by_prior
 from bozzetto.nets.offset_encoder import OffsetEncoder
 from bozzetto.precision import resolve
+from bozzetto.priors.registry import PRIORS, find_prior
 from bozzetto.results import Reconstruction, keep_through_gan, read, read_networks
+from bozzetto.segment.categories import CATEGORIES
 from bozzetto.types import ThroughGan
 
 MAX_STEPS = 10_000
+SAMPLES = 512  # to find the generator's turn with; half as many as for an inversion
 
 
 def fit_of(result: Reconstruction) -> Mapping[str, Any]:
@@ -88,6 +95,24 @@ def pictures_of(result: Reconstruction, networks: Mapping[str, Tensor], gan: Gan
         config,
         steps,
         at_once,
+        _yaw_of(result, gan),
+    )
+
+
+def _yaw_of(result: Reconstruction, gan: Gan) -> Yaw:
+    """How the generator turns its objects, by the fit's prior shape or else an ellipsoid."""
+    kept = result.provenance.config
+    shape, category = fit_of(result).get("prior", {}).get("shape"), kept.get("category")
+    named = shape in PRIORS and find_prior(shape).has_shape
+    table = start_table(gan, whitening(gan), torch.Generator().manual_seed(0), SAMPLES)
+    return yaw_by_prior(
+        shape if named else "ellipsoid",
+        category if category in CATEGORIES else "object",
+        table,
+        gan,
+        result.camera,
+        result.depth_range,
+        TurnConfig(iterations=20),
     )
 
 

@@ -14,6 +14,9 @@ from bozzetto.geometry.render import render
 from bozzetto.method.through_gan import (
     COARSE,
     KEY,
+    REACH,
+    SEEN,
+    TURNS,
     between,
     first_guess,
     layers_of,
@@ -23,6 +26,7 @@ from bozzetto.method.through_gan import (
     through_gan,
     walk,
 )
+from bozzetto.method.turn import Yaw
 from bozzetto.nets.blocks import initialise
 from bozzetto.nets.offset_encoder import OffsetEncoder
 from bozzetto.types import Camera, DepthRange, Factors, ThroughGan
@@ -50,11 +54,12 @@ def encoder(scale: float) -> OffsetEncoder:
     return net.requires_grad_(False)
 
 
-def run(gan: Gan, factors: Factors, latent: torch.Tensor, net: OffsetEncoder, steps: int) -> ThroughGan:
+def run(
+    gan: Gan, factors: Factors, latent: torch.Tensor, net: OffsetEncoder, steps: int, yaw: Yaw | None = None
+) -> ThroughGan:
     views, lights = gan_views(), gan_lights(factors.light[0])
-    return through_gan(
-        factors, MASK, latent, net, gan, CAMERA, LIMITS, views, lights, ProjectConfig(tail_layers=2), steps
-    )
+    config = ProjectConfig(tail_layers=2)
+    return through_gan(factors, MASK, latent, net, gan, CAMERA, LIMITS, views, lights, config, steps, yaw=yaw)
 
 
 def test_the_renderings_are_the_renderers(factors: Factors) -> None:
@@ -186,3 +191,24 @@ def test_a_walk_goes_on_from_what_the_neighbour_found() -> None:
     found = walk(guess, rows, refined)
     assert asked == [[1, 4], [0, 2, 5], [3]]
     assert torch.equal(found - guess, torch.tensor([[2.0], [1], [2], [3], [1], [2]]))
+
+
+def test_turns_follow_the_generators_own_direction_where_it_has_one(
+    random_gan: Gan, factors: Factors, latent: torch.Tensor
+) -> None:
+    direction = torch.nn.functional.normalize(torch.randn(8, generator=torch.Generator().manual_seed(6)), dim=0)
+    yaw, net, cloud = Yaw(direction, 0.2), encoder(1.0), whitening(random_gan)
+    led, brought = (run(random_gan, factors, latent, net, 1, one) for one in (yaw, None))
+    assert (led.relight.int() - brought.relight.int()).abs().max() <= 2  # other batches round otherwise
+    assert not torch.equal(led.turn, brought.turn)
+    start = cloud.from_w(latent.mean(dim=0))
+    for place, view in enumerate(gan_views()):
+        far = float((view[1] - factors.view[0, 1]) * SEEN / 0.2)
+        way = max(-REACH, min(REACH, far)) * direction
+        w = latent.clone()
+        w[:COARSE] += cloud.to_w(start + way) - latent.mean(dim=0)
+        expected = ((random_gan.image_from_w(w[None]) / 2 + 0.5).clamp(0, 1) * 255)[0]
+        assert (led.turn[place] - expected).abs().max() <= 0.6
+    # A generator that hardly turns is not asked to.
+    slow = run(random_gan, factors, latent, net, 1, Yaw(direction, 0.9 * TURNS))
+    assert torch.equal(slow.turn, brought.turn)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bozzetto.gan import Gan
+from bozzetto.gan.ops import LRELU_SLOPE
 from bozzetto.geometry.render import render
 from bozzetto.types import Camera, Factors
 
@@ -39,3 +44,30 @@ class Turntable(Gan):
 
     def image_from_w(self, w: Tensor, *args: object, **kwargs: object) -> Tensor:
         return pictures(w[:, 0, :6], w[:, 0, 6:]) * 2 - 1
+
+
+YAW, SIDE = 0.12, 0.25  # radians and light's direction, of one standard deviation
+
+
+class Crowd(Gan):
+    """Four numbers make a picture: yaw, the side of the light, its strength, and one that does nothing.
+
+    z is normally distributed, and w is z through the leaky ReLU that ends a mapping.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(self) -> None:
+        self.info: Any = SimpleNamespace(num_ws=2, z_dim=4, w_dim=4, resolution=SIZE, num_classes=0)
+
+    def w_from_z(self, z: Tensor, *args: object, **kwargs: object) -> Tensor:
+        return F.leaky_relu(z, LRELU_SLOPE)[:, None].expand(-1, 2, -1)
+
+    def w_samples(self, n: int = 4096, seed: int = 0) -> Tensor:
+        return self.w_from_z(torch.randn(n, 4, generator=torch.Generator().manual_seed(seed)))[:, 0]
+
+    def image_from_w(self, w: Tensor, *args: object, **kwargs: object) -> Tensor:
+        yaw, side, strength, _ = F.leaky_relu(w if w.ndim == 2 else w.mean(dim=1), 1 / LRELU_SLOPE).unbind(dim=1)
+        view = yaw[:, None] * torch.tensor((0.0, YAW, 0.0, 0.0, 0.0, 0.0))
+        light = torch.stack((0.4 + 0.03 * strength, 0.5 + 0 * side, SIDE * side, 0.2 + 0 * side), dim=1)
+        return pictures(view, light) * 2 - 1

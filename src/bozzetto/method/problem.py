@@ -27,6 +27,15 @@ class Turned:
     view: Float[Tensor, "k b 6"]  # radians and scene units
     light: Float[Tensor, "k b 4"]
 
+    def first(self, count: int) -> Turned:
+        """The first so many of every photo's pictures."""
+        return Turned(self.images[:count], self.view[:count], self.light[:count])
+
+    def joined(self, other: Turned) -> Turned:
+        """These pictures and then the other ones."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Turned(*(torch.cat(pair) for pair in pairs))
+
 
 @dataclass(frozen=True)
 class Problem:

@@ -3,7 +3,9 @@
 As in step 2, E says where to go: w + f(E(I) - E(G(w)) + c_h) - c_w (Pan, Eq. 3 and 4). A short fit leaves E rough, so
 the latents then go a few steps of their own (ours), in coordinates in which the generator's latents are a standard
 normal cloud. The pictures nearest to the photo come first, and each next one sets out from its neighbour. Turned
-pictures move the coarse layers alone (ours), which hold pose and shape; the finer ones keep the photo's colours.
+pictures move the coarse layers alone (ours), which hold pose and shape; the finer ones keep the photo's colours. Where
+the generator has a direction of its own in which objects turn, they follow that (ours): a short fit draws the far side
+of an object too roughly for its renderings to be brought back.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from bozzetto.geometry.render import look
 from bozzetto.geometry.warp import sample
 from bozzetto.method.canonical_mask import canonical_mask
 from bozzetto.method.step2_project import offsets, tail_ends
+from bozzetto.method.turn import Yaw
 from bozzetto.nets.offset_encoder import OffsetEncoder
 from bozzetto.types import Camera, DepthRange, Factors, ThroughGan
 
@@ -35,6 +38,9 @@ STEPS = 8  # of every latent's own
 RATE = 0.15  # Adam, in standard deviations of the latents; falls linearly
 PULL = 0.02  # mean squared distance from the photo's latent, in standard deviations
 COARSE = 4  # layers that a turn moves: pictures of 4 and 8 px (Karras et al. 2019: pose, hair, shape of the face)
+TURNS = 0.06  # radians a standard deviation; a generator that turns less is not asked to
+SEEN = 0.7  # of an object's yaw is what its prior is tracked by (docs/log.md)
+REACH = 3.5  # standard deviations that a turn goes from the photo
 CHUNK = 4  # pictures at a time: no more memory than the fit takes
 
 
@@ -153,6 +159,12 @@ def layers_of(
     return latent + moved[:, :, None].to(way.dtype) * way[:, None]
 
 
+def along(yaw: Yaw, latent: Float[Tensor, "l d"], view: Float[Tensor, "n 6"], cloud: Whitening) -> Float[Tensor, "n d"]:
+    """Whitened latents of the photo's object turned by the yaws of views, as far as REACH lets it."""
+    far = (SEEN * view[:, 1] / yaw.rad).clamp(-REACH, REACH)
+    return cloud.from_w(latent.mean(dim=0)) + far[:, None] * yaw.direction
+
+
 def between(keys: Float[Tensor, "k d"], count: int) -> Float[Tensor, "n d"]:
     """`count` rows on the straight lines from key to key, evenly spaced; the keys are among them where that fits."""
     place = torch.linspace(0, len(keys) - 1, count, dtype=torch.float64, device=keys.device)
@@ -189,6 +201,7 @@ def through_gan(
     config: ProjectConfig,
     steps: int = STEPS,
     at_once: int = CHUNK,
+    yaw: Yaw | None = None,
 ) -> ThroughGan:
     """The generator's pictures of one object along a row of views and a row of lights.
 
@@ -202,10 +215,12 @@ def through_gan(
         config: how E's answer was used in step 2.
         steps: of every latent's own; 0 is E alone.
         at_once: pictures held at a time.
+        yaw: how the generator turns its objects; None, or one of little turn: turned renderings are brought back.
     """
     device = gan.device
     factors = Factors(*(part.to(device) for part in vars(factors).values()))
-    turns, lights = turn_view.to(device)[::KEY], relight_light.to(device)[::KEY]
+    leads = yaw is not None and yaw.rad >= TURNS
+    turns, lights = turn_view.to(device)[: 0 if leads else None : KEY], relight_light.to(device)[::KEY]
     view = torch.cat((turns, factors.view.expand(len(lights), -1)))
     light = torch.cat((factors.light.expand(len(turns), -1), lights))
     images, seen = renderings(factors, mask.to(device), view, light, camera, depth_range)
@@ -215,16 +230,21 @@ def through_gan(
     coarse = every.cumsum(dim=1) <= COARSE
     moved = torch.cat((coarse.expand(len(turns), -1), every.expand(len(lights), -1)))
     # Where the photo itself stands in either row.
-    yaw, way = (turns - factors.view)[:, 1].abs().argmin(), (lights - factors.light)[:, 2:].norm(dim=1).argmin()
-    after = [[(a + len(turns), b + len(turns)) for a, b in wave] for wave in outward(len(lights), int(way))]
+    way = (lights - factors.light)[:, 2:].norm(dim=1).argmin()
+    rows = [[[(a + len(turns), b + len(turns)) for a, b in wave] for wave in outward(len(lights), int(way))]]
+    if not leads:
+        rows.insert(0, outward(len(turns), int((turns - factors.view)[:, 1].abs().argmin())))
     found = walk(
         guess,
-        [outward(len(turns), int(yaw)), after],
+        rows,
         lambda first, places: refine(
             first, images[places], seen[places], latent, moved[places], gan, cloud, steps, at_once
         ),
     )
-    turned = between(found[: len(turns)], len(turn_view))
+    if yaw is not None and leads:
+        turned = along(yaw, latent, turn_view.to(device) - factors.view, cloud)
+    else:
+        turned = between(found[: len(turns)], len(turn_view))
     relit = between(found[len(turns) :], len(relight_light))
     return ThroughGan(
         turn=drawn(turned, latent, coarse.expand(len(turned), -1), gan, cloud, at_once),

@@ -4,11 +4,16 @@ The straight line in latent space from the photo's w to its mirror image's passe
 seen from the front under even light: whatever the mirror swaps (yaw, roll, the light's side) cancels there. Its
 pictures show the object turning from one side to the other. `turn` lays the prior shape under the halfway picture and
 tracks it along the line, which gives each picture a view and a light, and the fit its canonical frame.
+
+A photo that looks straight ahead has no turn of its own to show. So the halfway latent is also moved along the
+direction in which the generator turns its objects, the same for all photos (`find_yaw`); these pictures are tracked
+likewise.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +22,9 @@ from torch import Tensor
 
 from bozzetto.config import TurnConfig
 from bozzetto.gan.generator import Gan
+from bozzetto.gan.odd import odd_directions
+from bozzetto.gan.start import StartTable
+from bozzetto.gan.whiten import whitening
 from bozzetto.geometry import shade
 from bozzetto.geometry.heightfield import normals
 from bozzetto.geometry.pose import mirror_view
@@ -24,6 +32,7 @@ from bozzetto.geometry.render import look
 from bozzetto.geometry.warp import sample
 from bozzetto.method.initialise import even_albedo
 from bozzetto.method.problem import Turned
+from bozzetto.priors.registry import prior_depth
 from bozzetto.types import Camera, DepthRange
 
 # A view is tracked in steps of what it usually is: pitch, yaw, roll [rad], shifts [scene units]; depth stays.
@@ -31,6 +40,9 @@ STEP = (0.15, 0.3, 0.1, 0.006, 0.006, 0.0)
 ODD = (0.0, 1.0, 1.0, 1.0, 0.0, 0.0)  # what changes sign under the mirror grows with the way from halfway
 REST_WEIGHT = 0.003  # pull toward no turn, per squared step
 LIGHT_ITERATIONS = 150
+PROBES = 3  # pictures to either side
+PROBE = 3.0  # standard deviations to either side, at which `find_yaw` looks
+FARTHEST = 4.0  # standard deviations; beyond, pictures are no longer of the kind
 
 
 @dataclass(frozen=True)
@@ -143,6 +155,81 @@ def track(
     return descend(slope, list(range(k))) * step
 
 
+@dataclass(frozen=True)
+class Yaw:
+    """The direction of whitened latents in which a generator turns its objects."""
+
+    direction: Float[Tensor, " d"]  # unit; forward is a positive yaw
+    rad: float  # yaw of one standard deviation, as tracked
+
+    @torch.no_grad()
+    def path(
+        self, middle: Float[Tensor, "b l d"], mask: Float[Tensor, "b 1 s s"], gan: Gan, config: TurnConfig
+    ) -> Path:
+        """From latents that look straight ahead to either side, as far as the settings say and the generator can."""
+        cloud = whitening(gan)
+        far = min(math.radians(config.wide_deg) / max(self.rad, 1e-9), FARTHEST) * self.direction
+        start = cloud.from_w(middle)
+        this_side, other_side = cloud.to_w(start + far), cloud.to_w(start - far)
+        end = (gan.image_from_w(this_side) / 2 + 0.5).clamp(0, 1)
+        return make_path(end, mask, this_side, other_side, gan, config.wide_steps)
+
+
+@torch.no_grad()
+def find_yaw(
+    odd: Float[Tensor, "k d"],
+    prior: Float[Tensor, "1 1 s s"],
+    gan: Gan,
+    camera: Camera,
+    depth_range: DepthRange,
+    config: TurnConfig,
+) -> Yaw:
+    """Which way of the odd directions turns the object: the prior is tracked along each of them from the mean latent,
+    and they are added up in proportion to the yaws that are found.
+
+    Args:
+        odd: see `gan.odd`.
+        prior: a symmetric shape for the whole picture, scene units.
+    """
+    probe = replace(config, wide_deg=math.degrees(PROBE), wide_steps=PROBES)
+    cloud = whitening(gan)
+    middle = cloud.to_w(torch.zeros_like(odd[:1]))[:, None].expand(-1, gan.info.num_ws, -1)
+    everything = torch.ones_like(prior)
+
+    def yaws(directions: Tensor) -> Tensor:
+        paths = [Yaw(one, 1.0).path(middle, everything, gan, probe) for one in directions]
+        whole = Path(
+            paths[0].share,
+            torch.cat([path.images for path in paths], 2),
+            torch.cat([path.masks for path in paths], 1),
+            torch.cat([path.halfway for path in paths]),
+        )
+        repeated = prior.expand(len(directions), -1, -1, -1)
+        with torch.enable_grad():
+            return track(whole, repeated, camera, depth_range, config.iterations)[:, 1]
+
+    sum_of = (yaws(odd)[:, None] * odd).sum(0)
+    direction = sum_of / torch.linalg.vector_norm(sum_of).clamp(min=1e-12)
+    reached = float(yaws(direction[None])[0])
+    return Yaw(direction if reached >= 0 else -direction, abs(reached) / PROBE)
+
+
+def yaw_by_prior(
+    shape: str,
+    category: str,
+    table: StartTable,
+    gan: Gan,
+    camera: Camera,
+    depth_range: DepthRange,
+    config: TurnConfig,
+) -> Yaw:
+    """`find_yaw` with samples of the generator and a prior shape for a whole picture, by name and category."""
+    everything = torch.ones(1, 1, camera.size, camera.size)
+    prior = prior_depth(shape, everything, depth_range, category)
+    odd = odd_directions(table, config.directions)
+    return find_yaw(odd, ((prior + prior.flip(3)) / 2).to(gan.device), gan, camera, depth_range, config)
+
+
 def estimate_light(
     image: Float[Tensor, "n 3 s s"],
     albedo: Float[Tensor, "n 3 s s"],
@@ -186,25 +273,39 @@ def turn(
     camera: Camera,
     depth_range: DepthRange,
     config: TurnConfig,
+    yaw: Yaw | None = None,
 ) -> Turned:
     """Pictures of the object with view and light: from halfway to the photo, to its mirror image, and halfway itself.
 
     Args:
         prior: a symmetric depth, scene units; the shape that is laid under the halfway picture.
+        yaw: how the generator turns its objects; None for no pictures beyond these.
 
     Returns:
         2 k + 1 pictures for k = config.steps: number k - 1 is the photo, number k + i mirrors the view of number i,
-        and the last, halfway, has the view of zeros.
+        and number 2 k, halfway, has the view of zeros. With `yaw` 2 config.wide_steps more, turned to either side.
     """
     path = make_path(photo, mask, latent, mirror_latent, gan, config.steps)
-    slope = track(path, prior, camera, depth_range, config.iterations)
+    own = _tracked(path, prior, camera, depth_range, config.iterations)
+    if yaw is None:
+        return own
+    wider = yaw.path((latent + mirror_latent) / 2, (mask + mask.flip(-1)) / 2, gan, config)
+    return own.joined(_tracked(wider, prior, camera, depth_range, config.iterations).first(2 * config.wide_steps))
+
+
+def _tracked(
+    path: Path, prior: Float[Tensor, "b 1 s s"], camera: Camera, depth_range: DepthRange, iterations: int
+) -> Turned:
+    """The path's pictures from this side, from the other and from halfway, with view and light."""
+    slope = track(path, prior, camera, depth_range, iterations)
     odd = slope.new_tensor(ODD)
     way = path.share[:, None, None]
     views = slope * (odd * way + (1 - odd) * way**2)  # [k, b, 6]
     halfway_view = torch.zeros_like(views[:1])
     images = torch.cat((path.images[:, 0], path.images[:, 1].flip(-1), path.halfway[None]))
     view = torch.cat((views, mirror_view(views.flatten(0, 1)).unflatten(0, views.shape[:2]), halfway_view))
-    masks = torch.cat((path.masks, path.masks.flip(-1), (mask + mask.flip(-1))[None] / 2))
+    even = (path.masks[-1] + path.masks[-1].flip(-1)) / 2
+    masks = torch.cat((path.masks, path.masks.flip(-1), even[None]))
     n = len(images)
     repeat = lambda t: t.repeat(n, 1, 1, 1)  # noqa: E731
     light = estimate_light(
