@@ -16,7 +16,6 @@ from bozzetto.method.through_gan import (
     KEY,
     REACH,
     SEEN,
-    TURNS,
     between,
     first_guess,
     layers_of,
@@ -26,7 +25,7 @@ from bozzetto.method.through_gan import (
     through_gan,
     walk,
 )
-from bozzetto.method.turn import Yaw
+from bozzetto.method.turn import TURNS, Yaw
 from bozzetto.nets.blocks import initialise
 from bozzetto.nets.offset_encoder import OffsetEncoder
 from bozzetto.types import Camera, DepthRange, Factors, ThroughGan

@@ -14,7 +14,7 @@ from bozzetto.gan.odd import odd_directions
 from bozzetto.gan.start import StartTable, start_table
 from bozzetto.gan.whiten import Whitening, whitening
 from bozzetto.geometry.pose import mirror_view
-from bozzetto.method.turn import FARTHEST, Yaw, find_yaw, turn
+from bozzetto.method.turn import FARTHEST, TURNS, Yaw, find_yaw, turn
 from bozzetto.types import DepthRange
 
 RANGE = DepthRange()
@@ -77,6 +77,8 @@ def test_pictures_beyond_the_photos_own_turn(crowd: Crowd, yaw: Yaw) -> None:
     k, n = CONFIG.steps, CONFIG.wide_steps
     assert len(own.images) == 2 * k + 1
     assert len(both.images) == CONFIG.pictures == 2 * k + 1 + 2 * n
+    slow = turn(*given, Yaw(yaw.direction, 0.9 * TURNS))
+    assert torch.equal(slow.images, own.images)
     for name in ("images", "view", "light"):
         assert torch.equal(getattr(both, name)[: 2 * k + 1], getattr(own, name)), name
     assert own.view[:, 0, 1].abs().max() < math.radians(1)

@@ -38,7 +38,6 @@ STEPS = 8  # of every latent's own
 RATE = 0.15  # Adam, in standard deviations of the latents; falls linearly
 PULL = 0.02  # mean squared distance from the photo's latent, in standard deviations
 COARSE = 4  # layers that a turn moves: pictures of 4 and 8 px (Karras et al. 2019: pose, hair, shape of the face)
-TURNS = 0.06  # radians a standard deviation; a generator that turns less is not asked to
 SEEN = 0.7  # of an object's yaw is what its prior is tracked by (docs/log.md)
 REACH = 3.5  # standard deviations that a turn goes from the photo
 CHUNK = 4  # pictures at a time: no more memory than the fit takes
@@ -219,7 +218,7 @@ def through_gan(
     """
     device = gan.device
     factors = Factors(*(part.to(device) for part in vars(factors).values()))
-    leads = yaw is not None and yaw.rad >= TURNS
+    leads = yaw is not None and yaw.turns
     turns, lights = turn_view.to(device)[: 0 if leads else None : KEY], relight_light.to(device)[::KEY]
     view = torch.cat((turns, factors.view.expand(len(lights), -1)))
     light = torch.cat((factors.light.expand(len(turns), -1), lights))

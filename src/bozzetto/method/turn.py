@@ -42,6 +42,7 @@ REST_WEIGHT = 0.003  # pull toward no turn, per squared step
 LIGHT_ITERATIONS = 150
 PROBES = 3  # pictures to either side
 PROBE = 3.0  # standard deviations to either side, at which `find_yaw` looks
+TURNS = 0.06  # radians a standard deviation; a generator that turns less is not asked to
 FARTHEST = 4.0  # standard deviations; beyond, pictures are no longer of the kind
 
 
@@ -162,6 +163,11 @@ class Yaw:
     direction: Float[Tensor, " d"]  # unit; forward is a positive yaw
     rad: float  # yaw of one standard deviation, as tracked
 
+    @property
+    def turns(self) -> bool:
+        """Whether that is a turn worth following."""
+        return self.rad >= TURNS
+
     @torch.no_grad()
     def path(
         self, middle: Float[Tensor, "b l d"], mask: Float[Tensor, "b 1 s s"], gan: Gan, config: TurnConfig
@@ -279,7 +285,7 @@ def turn(
 
     Args:
         prior: a symmetric depth, scene units; the shape that is laid under the halfway picture.
-        yaw: how the generator turns its objects; None for no pictures beyond these.
+        yaw: how the generator turns its objects; None, or one of little turn, for no pictures beyond these.
 
     Returns:
         2 k + 1 pictures for k = config.steps: number k - 1 is the photo, number k + i mirrors the view of number i,
@@ -287,7 +293,7 @@ def turn(
     """
     path = make_path(photo, mask, latent, mirror_latent, gan, config.steps)
     own = _tracked(path, prior, camera, depth_range, config.iterations)
-    if yaw is None:
+    if yaw is None or not yaw.turns:
         return own
     wider = yaw.path((latent + mirror_latent) / 2, (mask + mask.flip(-1)) / 2, gan, config)
     return own.joined(_tracked(wider, prior, camera, depth_range, config.iterations).first(2 * config.wide_steps))
