@@ -32,7 +32,7 @@ PRESETS: dict[str, FitConfig] = {
         loss=LossConfig(smooth_depth_weight=6.0, prior_weight=0.5),
         project=ProjectConfig(collect_batches=24, teach=True),
         prior=PriorConfig(iterations=150),
-        turn=TurnConfig(use=True, wide_deg=24.0),
+        turn=TurnConfig(use=True),
         nets=NetConfig(width=0.5),
         compute=ComputeConfig(precision="auto", gan_precision="auto"),
     ),
