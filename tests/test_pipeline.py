@@ -160,15 +160,19 @@ def test_interrupted_at_every_third_iteration(gan: Path, whole: Path, tmp_path: 
     assert same_files(whole, out, *TENSORS)
 
 
-def test_the_preset_of_ours_resumes_bit_for_bit(gan: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("wide_deg", [0.0, 20.0])
+def test_the_preset_of_ours_resumes_bit_for_bit(
+    gan: Path, tmp_path: Path, wide_deg: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its turned pictures, its own learning rates and its precision, with few iterations."""
+    monkeypatch.setattr("bozzetto.method.turn.TURNS", 0.0)  # whatever a generator of noise turns
     quick = find_preset("quick")
     few = replace(
         quick,
         stages=tuple(replace(stage, albedo=2, project=2, factorise=4, samples=2) for stage in quick.stages),
         prior=replace(quick.prior, iterations=3),
         project=replace(quick.project, collect_batches=2),
-        turn=replace(quick.turn, iterations=2),
+        turn=replace(quick.turn, iterations=2, wide_deg=wide_deg),
     )
     go(gan, tmp_path / "whole", config=few)
     for kind in ("prior", "project", "factorise"):
