@@ -63,7 +63,7 @@ test-slow: $(INSTALLED)
 
 # Prints a table of what was injected and what came of it; docs/reliability.md has that of the last long run.
 test-hostile: $(INSTALLED)
-	$(BIN)/python -m pytest tests/hostile
+	$(BIN)/python -m pytest tests/hostile tests/serve/test_many.py
 
 test-ray: $(INSTALLED)
 	@$(BIN)/python -c 'import ray' 2>/dev/null || $(PIP) 'ray>=2.10'

@@ -175,6 +175,9 @@ def test_the_preset_of_ours_resumes_bit_for_bit(
         turn=replace(quick.turn, iterations=2, wide_deg=wide_deg),
     )
     go(gan, tmp_path / "whole", config=few)
+    if wide_deg:
+        narrow = go(gan, config=replace(few, turn=replace(few.turn, wide_deg=0.0)))
+        assert not torch.equal(narrow.depth, Reconstruction.load(tmp_path / "whole").depth)
     for kind in ("prior", "project", "factorise"):
         with pytest.raises(Interrupted):
             go(gan, tmp_path / "result", config=few, resume=True, progress=Interrupter(first_of(kind, 2)))

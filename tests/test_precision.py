@@ -68,6 +68,13 @@ def test_without_a_graphics_card_there_is_none_that_has_it(monkeypatch: pytest.M
     assert precision.resolve("auto", "meta") == "fp32"
 
 
+@pytest.mark.usefixtures("asked_anew")
+def test_graphics_cards_are_asked_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda name: {"cuda:0": (7, 5), "cuda:1": (8, 0)}[name])
+    assert [precision.resolve("auto", f"cuda:{i}") for i in range(2)] == ["fp32", "bf16"]
+
+
 def test_no_default_asks_for_bfloat16_where_it_may_be_slow() -> None:
     compute = [config.compute for config in PRESETS.values()]
     compute += [config.fit.compute for config in GENERAL_PRESETS.values()]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from bozzetto import Reconstruction, reconstruct
 from bozzetto.cli.main import execute
@@ -123,6 +124,17 @@ def test_settings_that_are_not_whole_are_named(gan: Path, bare: Path) -> None:
         odd = replace(result, provenance=replace(result.provenance, config=config))
         with pytest.raises(OutputError, match=words):
             pictures_of(odd, networks, load_gan(gan))
+    kept = json.loads(json.dumps(result.provenance.config))
+    for name, value in (("tail_layers", "x"), ("relative", 1), ("more", 1)):
+        fit = {**kept["fit"], "project": {**kept["fit"]["project"], name: value}}
+        odd = replace(result, provenance=replace(result.provenance, config={**kept, "fit": fit}))
+        with pytest.raises(OutputError, match="not complete"):
+            pictures_of(odd, networks, load_gan(gan))
+    for category, chunk, precision in (([], True, []), ({}, "1", 16), ("no such kind", -1, "fp8")):
+        compute = {**kept["fit"]["compute"], "chunk": chunk, "gan_precision": precision}
+        config = {**kept, "fit": {**kept["fit"], "prior": [], "compute": compute}, "category": category}
+        odd = replace(result, provenance=replace(result.provenance, config=config))
+        assert pictures_of(odd, networks, load_gan(gan), 0).turn.dtype == torch.uint8
     lacking = {name: value for name, value in networks.items() if name != "offset.network.0.weight"}
     with pytest.raises(OutputError, match="do not fit"):
         pictures_of(result, lacking, load_gan(gan))

@@ -83,13 +83,12 @@ class TurnConfig:
     wide_deg: float = 0.0  # how far pictures beyond the photo's own turn go to either side; 0: none
     wide_steps: int = 3  # such pictures to either side
     directions: int = 6  # of latent space that the mirror swaps, among which the turn is looked for
+    albedo_weight: float = 0.0  # in step 0, of the mean absolute difference of A from the evened halfway picture
 
     @property
     def pictures(self) -> int:
         """How many there are of every photo: to both sides, halfway, and beyond the photo's own turn."""
         return 2 * self.steps + 1 + (2 * self.wide_steps if self.wide_deg > 0 else 0)
-
-    albedo_weight: float = 0.0  # in step 0, of the mean absolute difference of A from the evened halfway picture
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ class Gatherer:
         self.first, self.partial, self.told, self.note = first, partial, told, note
         self.loss = inversion_loss(first.inversion, first.gan)
         self.table: StartTable | None = None
+        self.drawn = torch.Generator().get_state()  # behind what the table drew
         self.yaw: Yaw | None = None
 
     def gather(self, plans: Sequence[Plan], what: str = "photos") -> Gathered:
@@ -175,9 +176,12 @@ class Gatherer:
         known = [None if w is None else w.to(photo.device) for w in given]
         if len(photos) == 0:
             return torch.cat([w for w in known if w is not None]), None, [None] * len(known)
-        generator = torch.Generator().manual_seed(job.seed)
+        generator = torch.Generator()
         if self.table is None:
+            generator.manual_seed(job.seed)
             self.table = start_table(job.gan, whitening(job.gan), generator, job.inversion.start_samples)
+            self.drawn = generator.get_state()
+        generator.set_state(self.drawn)  # so that a chunk is the same after a resume, which draws the table anew
         found = invert(
             photos,
             job.gan,

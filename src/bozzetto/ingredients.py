@@ -28,7 +28,7 @@ from bozzetto.losses.registry import make_perceptual
 from bozzetto.method.chunks import pieces
 from bozzetto.method.problem import Problem, predict, predict_depth
 from bozzetto.method.sampling import SceneDistribution
-from bozzetto.method.turn import Yaw, turn, yaw_by_prior
+from bozzetto.method.turn import Yaw, turn, yaw_of_generator
 from bozzetto.priors.registry import find_prior, prior_depth
 from bozzetto.results import Reconstruction, assemble
 from bozzetto.results.partial import Partial
@@ -172,6 +172,10 @@ def latent_of(
     note = judge_inversion(found.psnr_db, job.inversion, job.gan.info.name)
     if note:
         progress.on_note(note)
+    if found.yaw is not None and not found.yaw.turns:
+        progress.on_note(
+            f"The generator '{job.gan.info.name}' hardly turns its objects; --turn.wide-deg adds no pictures."
+        )
     return found
 
 
@@ -281,14 +285,14 @@ def _found(tensors: dict[str, Tensor], facts: dict[str, Any]) -> Found:
 
 
 def yaw_of(job: Plan, table: StartTable) -> Yaw | None:
-    """How the generator turns its objects, by the prior shape for a whole picture; None where it is not asked for.
+    """How the generator turns its objects; None where that is not asked for.
 
     It depends on no photo, so that a photo alone and one among others are given the same.
     """
     config, row = job.config.turn, find_prior(job.config.prior.shape)
     if not config.use or config.wide_deg == 0 or not row.has_shape:
         return None
-    return yaw_by_prior(row.name, job.category, table, job.gan, job.camera, job.depth_range, config)
+    return yaw_of_generator(job.category, table, job.gan, job.camera, job.depth_range, config)
 
 
 @torch.no_grad()

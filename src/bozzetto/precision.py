@@ -19,20 +19,21 @@ def resolve(choice: PrecisionChoice, device: torch.device | str) -> Precision:
     """
     if choice != "auto":
         return choice
-    return "bf16" if has_fast_bf16(str(device).partition(":")[0]) else "fp32"
+    return "bf16" if has_fast_bf16(str(device)) else "fp32"
 
 
 @cache
-def has_fast_bf16(kind: str) -> bool:
-    """Whether a kind of device ("cpu" or "cuda") multiplies bfloat16 in hardware.
+def has_fast_bf16(device: str) -> bool:
+    """Whether a device by name ("cpu", "cuda:1") multiplies bfloat16 in hardware.
 
-    A CPU without it converts every number on the way in and out: with AVX2 alone a convolution in bfloat16 takes ten
-    times as long as one in float32 (docs/log.md). torch has the CPU's instructions under private names only, so a
-    version without them counts as a CPU without the instructions.
+    A CPU without it converts every number on the way in and out: with AVX2 alone a convolution in bfloat16 takes more
+    than ten times as long as one in float32 (docs/log.md). torch has the CPU's instructions under private names only,
+    so a version without them counts as a CPU without the instructions.
     """
     import torch
 
-    if kind == "cuda":
-        return torch.cuda.is_available() and torch.cuda.get_device_capability()[0] >= 8  # Ampere; older ones emulate
+    if device.startswith("cuda"):
+        # From Ampere on; older cards emulate it.
+        return torch.cuda.is_available() and torch.cuda.get_device_capability(device)[0] >= 8
     asked = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return kind == "cpu" and any(bool(ask()) for ask in asked if ask is not None)
+    return device == "cpu" and any(bool(ask()) for ask in asked if ask is not None)

@@ -23,9 +23,9 @@ _REP_PROJECT = ProjectConfig(relative=False, collect="last")
 _REP_VIEW = ViewConfig(translation_z=0.1)
 
 PRESETS: dict[str, FitConfig] = {
-    # Ours: two minutes on two CPU cores at 64 px. The object's turn is found first (method/turn.py) and anchors V and
-    # L; thin networks, few samples, and bfloat16 where it is fast make iterations cheap; the depth is held smooth and
-    # near the prior.
+    # Ours: two minutes on two CPU cores at 64 px, or four without bfloat16. The object's turn is found first
+    # (method/turn.py) and anchors V and L; thin networks, few samples, and bfloat16 where it is fast make iterations
+    # cheap; the depth is held smooth and near the prior.
     "quick": FitConfig(
         stages=(Stage(albedo=60, project=150, factorise=400, samples=4, mirror=True, mirror_albedo=True),),
         optim=OptimConfig(lr=3e-4, final_lr=0.05, prior_lr=5e-4, project_lr=5e-4),
@@ -36,7 +36,8 @@ PRESETS: dict[str, FitConfig] = {
         nets=NetConfig(width=0.5),
         compute=ComputeConfig(precision="auto", gan_precision="auto"),
     ),
-    # Ours, with a general model: half a minute from its networks. The depth is held near what that sees.
+    # Ours, with a general model: half a minute from its networks, or one without bfloat16. The depth is held near what
+    # that sees.
     "refine": FitConfig(
         stages=(Stage(albedo=120, project=60, factorise=150, samples=4, mirror=True, mirror_albedo=True),),
         optim=OptimConfig(lr=8e-4, final_lr=0.05, project_lr=5e-4),

@@ -16,10 +16,9 @@ from bozzetto.gan.generator import Gan
 from bozzetto.gan.start import start_table
 from bozzetto.gan.whiten import whitening
 from bozzetto.method.through_gan import CHUNK, STEPS, through_gan
-from bozzetto.method.turn import Yaw, yaw_by_prior
+from bozzetto.method.turn import Yaw, yaw_of_generator
 from bozzetto.nets.offset_encoder import OffsetEncoder
 from bozzetto.precision import resolve
-from bozzetto.priors.registry import PRIORS, find_prior
 from bozzetto.results import Reconstruction, keep_through_gan, read, read_networks
 from bozzetto.segment.categories import CATEGORIES
 from bozzetto.types import ThroughGan
@@ -69,11 +68,15 @@ def pictures_of(result: Reconstruction, networks: Mapping[str, Tensor], gan: Gan
     try:
         trained = learned_to_project(fit)
         config = ProjectConfig(**fit["project"])
+        if type(config.tail_layers) is not int or type(config.relative) is not bool:
+            raise TypeError("not what a fit keeps")
         asked = fit["compute"]["gan_precision"]
-        precision = resolve(asked if asked in ("auto", "bf16") else "fp32", gan.device)
+        gan = gan.with_precision(resolve(asked if asked in ("auto", "bf16") else "fp32", gan.device))
         chunk = fit["compute"].get("chunk", 0)
-        at_once = chunk if isinstance(chunk, int) and 0 < chunk < CHUNK else CHUNK
-    except (KeyError, TypeError) as error:
+        at_once = chunk if type(chunk) is int and 0 < chunk < CHUNK else CHUNK
+        category = result.provenance.config.get("category")
+        category = category if isinstance(category, str) and category in CATEGORIES else "object"
+    except (AttributeError, KeyError, TypeError) as error:
         raise OutputError("This result's settings are not complete; reconstruct the photo again.") from error
     if not trained:
         raise OutputError("This result was fitted without step 2, which teaches E; use a preset that has it.")
@@ -87,7 +90,7 @@ def pictures_of(result: Reconstruction, networks: Mapping[str, Tensor], gan: Gan
         result.mask[None],
         result.latent,
         encoder.requires_grad_(False).to(gan.device),
-        gan.with_precision(precision),
+        gan,
         result.camera,
         result.depth_range,
         gan_views(),
@@ -95,25 +98,15 @@ def pictures_of(result: Reconstruction, networks: Mapping[str, Tensor], gan: Gan
         config,
         steps,
         at_once,
-        _yaw_of(result, gan),
+        _yaw_of(result, gan, category, at_once),
     )
 
 
-def _yaw_of(result: Reconstruction, gan: Gan) -> Yaw:
-    """How the generator turns its objects, by the fit's prior shape or else an ellipsoid."""
-    kept = result.provenance.config
-    shape, category = fit_of(result).get("prior", {}).get("shape"), kept.get("category")
-    named = shape in PRIORS and find_prior(shape).has_shape
-    table = start_table(gan, whitening(gan), torch.Generator().manual_seed(0), SAMPLES)
-    return yaw_by_prior(
-        shape if named else "ellipsoid",
-        category if category in CATEGORIES else "object",
-        table,
-        gan,
-        result.camera,
-        result.depth_range,
-        TurnConfig(iterations=20),
-    )
+def _yaw_of(result: Reconstruction, gan: Gan, category: str, at_once: int) -> Yaw:
+    """How the generator turns its objects."""
+    batch = None if at_once == CHUNK else 4 * at_once  # as many as when a photo is inverted; see `ingredients`
+    table = start_table(gan, whitening(gan), torch.Generator().manual_seed(0), SAMPLES, batch)
+    return yaw_of_generator(category, table, gan, result.camera, result.depth_range, TurnConfig(iterations=20))
 
 
 def add_to_folder(folder: Path, gan: Gan, steps: int = STEPS) -> Reconstruction:

@@ -196,18 +196,20 @@ def test_turns_follow_the_generators_own_direction_where_it_has_one(
     random_gan: Gan, factors: Factors, latent: torch.Tensor
 ) -> None:
     direction = torch.nn.functional.normalize(torch.randn(8, generator=torch.Generator().manual_seed(6)), dim=0)
-    yaw, net, cloud = Yaw(direction, 0.2), encoder(1.0), whitening(random_gan)
+    rad = 0.08
+    yaw, net, cloud = Yaw(direction, rad), encoder(1.0), whitening(random_gan)
     led, brought = (run(random_gan, factors, latent, net, 1, one) for one in (yaw, None))
     assert (led.relight.int() - brought.relight.int()).abs().max() <= 2  # other batches round otherwise
     assert not torch.equal(led.turn, brought.turn)
     start = cloud.from_w(latent.mean(dim=0))
     for place, view in enumerate(gan_views()):
-        far = float((view[1] - factors.view[0, 1]) * SEEN / 0.2)
+        far = float((view[1] - factors.view[0, 1]) * SEEN / rad)
         way = max(-REACH, min(REACH, far)) * direction
         w = latent.clone()
         w[:COARSE] += cloud.to_w(start + way) - latent.mean(dim=0)
         expected = ((random_gan.image_from_w(w[None]) / 2 + 0.5).clamp(0, 1) * 255)[0]
         assert (led.turn[place] - expected).abs().max() <= 0.6
+    assert abs(gan_views()[-1, 1] - factors.view[0, 1]) * SEEN / rad > REACH  # so that the last one is held back
     # A generator that hardly turns is not asked to.
     slow = run(random_gan, factors, latent, net, 1, Yaw(direction, 0.9 * TURNS))
     assert torch.equal(slow.turn, brought.turn)

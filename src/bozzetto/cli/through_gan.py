@@ -22,7 +22,7 @@ class Arguments:
     gan: str = "heads"  # the generator that it was fitted with: a built-in one's name, or its file
     gan_class: int | None = None  # what the photo shows, if the generator knows several classes
     device: str = "auto"  # auto, cpu or cuda
-    steps: int = STEPS  # of every latent's own after E's guess; more are nearer to the rendering
+    steps: int = STEPS  # of a latent's own after E's guess, where renderings are brought back; more are nearer to them
 
 
 def through_gan(argv: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""Directions of latent space that a mirror turns around, found from a generator's own samples without any label.
+"""Directions of latent space that a mirror swaps, found from a generator's own samples without any label.
 
 For every sample the table's regression is asked what the latent of its mirror image would be; the difference from what
 it says of the picture itself is what the mirror changes. Principal directions of these differences are yaw and roll,

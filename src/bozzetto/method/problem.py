@@ -27,9 +27,9 @@ class Turned:
     view: Float[Tensor, "k b 6"]  # radians and scene units
     light: Float[Tensor, "k b 4"]
 
-    def first(self, count: int) -> Turned:
-        """The first so many of every photo's pictures."""
-        return Turned(self.images[:count], self.view[:count], self.light[:count])
+    def part(self, start: int, end: int | None) -> Turned:
+        """Some of every photo's pictures."""
+        return Turned(self.images[start:end], self.view[start:end], self.light[start:end])
 
     def joined(self, other: Turned) -> Turned:
         """These pictures and then the other ones."""

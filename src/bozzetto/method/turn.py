@@ -202,26 +202,18 @@ def find_yaw(
     middle = cloud.to_w(torch.zeros_like(odd[:1]))[:, None].expand(-1, gan.info.num_ws, -1)
     everything = torch.ones_like(prior)
 
-    def yaws(directions: Tensor) -> Tensor:
-        paths = [Yaw(one, 1.0).path(middle, everything, gan, probe) for one in directions]
-        whole = Path(
-            paths[0].share,
-            torch.cat([path.images for path in paths], 2),
-            torch.cat([path.masks for path in paths], 1),
-            torch.cat([path.halfway for path in paths]),
-        )
-        repeated = prior.expand(len(directions), -1, -1, -1)
+    def tracked(direction: Tensor) -> Tensor:  # one at a time: no more memory than a photo's own turn takes
+        path = Yaw(direction, 1.0).path(middle, everything, gan, probe)
         with torch.enable_grad():
-            return track(whole, repeated, camera, depth_range, config.iterations)[:, 1]
+            return track(path, prior, camera, depth_range, config.iterations)[0, 1]
 
-    sum_of = (yaws(odd)[:, None] * odd).sum(0)
+    sum_of = sum((tracked(one) * one for one in odd), torch.zeros_like(odd[0]))
     direction = sum_of / torch.linalg.vector_norm(sum_of).clamp(min=1e-12)
-    reached = float(yaws(direction[None])[0])
+    reached = float(tracked(direction))
     return Yaw(direction if reached >= 0 else -direction, abs(reached) / PROBE)
 
 
-def yaw_by_prior(
-    shape: str,
+def yaw_of_generator(
     category: str,
     table: StartTable,
     gan: Gan,
@@ -229,9 +221,12 @@ def yaw_by_prior(
     depth_range: DepthRange,
     config: TurnConfig,
 ) -> Yaw:
-    """`find_yaw` with samples of the generator and a prior shape for a whole picture, by name and category."""
+    """`find_yaw` with samples of the generator and the category's ellipsoid for a whole picture.
+
+    It belongs to the generator and not to a fit: flat priors, such as a box that fills the picture, show no turn.
+    """
     everything = torch.ones(1, 1, camera.size, camera.size)
-    prior = prior_depth(shape, everything, depth_range, category)
+    prior = prior_depth("ellipsoid", everything, depth_range, category)
     odd = odd_directions(table, config.directions)
     return find_yaw(odd, ((prior + prior.flip(3)) / 2).to(gan.device), gan, camera, depth_range, config)
 
@@ -289,14 +284,16 @@ def turn(
 
     Returns:
         2 k + 1 pictures for k = config.steps: number k - 1 is the photo, number k + i mirrors the view of number i,
-        and number 2 k, halfway, has the view of zeros. With `yaw` 2 config.wide_steps more, turned to either side.
+        and the last, halfway, has the view of zeros. With `yaw` 2 config.wide_steps more before that one, turned to
+        either side.
     """
     path = make_path(photo, mask, latent, mirror_latent, gan, config.steps)
     own = _tracked(path, prior, camera, depth_range, config.iterations)
     if yaw is None or not yaw.turns:
         return own
     wider = yaw.path((latent + mirror_latent) / 2, (mask + mask.flip(-1)) / 2, gan, config)
-    return own.joined(_tracked(wider, prior, camera, depth_range, config.iterations).first(2 * config.wide_steps))
+    beyond = _tracked(wider, prior, camera, depth_range, config.iterations).part(0, 2 * config.wide_steps)
+    return own.part(0, 2 * config.steps).joined(beyond).joined(own.part(2 * config.steps, None))
 
 
 def _tracked(
