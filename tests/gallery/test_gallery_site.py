@@ -21,11 +21,12 @@ from bozzetto.gallery import find_results, write_site
 from bozzetto.gallery.cards import OTHER_PRESET, PICTURES, UNKNOWN, card_of, preset_of, slugs
 from bozzetto.general_model import GeneralFacts, GeneralModel
 from bozzetto.nets.networks import make_networks
-from bozzetto.pipeline import refining
+from bozzetto.pipeline import plan, refining
 from bozzetto.presets import PRESETS
 from bozzetto.results import Provenance, Reconstruction
 from bozzetto.results.facts import facts_of
 from browser import fresh_page
+from tiny_run import photo, write_gan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -213,6 +214,18 @@ def test_the_command_prints_the_first_page(results: Path, tmp_path: Path, capsys
 def test_a_preset_is_known_by_its_numbers_whatever_it_started_from(name: str) -> None:
     told = preset_of(provenance(name, "box", "x"))
     assert told == name
+
+
+def test_a_preset_is_known_in_what_a_run_keeps(tmp_path: Path) -> None:
+    """In the settings as the pipeline writes them, and in those of a version that had fewer."""
+    gan = write_gan(tmp_path / "tiny.safetensors")
+    kept = plan(photo(), gan, preset="quick", mask="none").settings()
+    assert preset_of(Provenance(config=kept)) == "quick"
+    turn = {name: value for name, value in kept["fit"]["turn"].items() if not name.startswith("wide")}
+    older = {**kept["fit"], "turn": turn, "compute": {"precision": "bf16", "gan_precision": "bf16"}}
+    assert preset_of(Provenance(config={**kept, "fit": older})) == "quick"
+    other = plan(photo(), gan, config=dataclasses.replace(PRESETS["quick"], stages=()), mask="none").settings()
+    assert preset_of(Provenance(config=other)) == OTHER_PRESET
 
 
 def test_a_fit_from_a_general_model_is_known_as_such() -> None:

@@ -78,17 +78,26 @@ def preset_of(provenance: Provenance) -> str:
     general = start_of(provenance) == GENERAL
     if general and not fit.get("stages"):
         return PREVIEW
-    own = _chosen(fit, general)
-    names = [name for name, preset in PRESETS.items() if _chosen(plain(preset), general) == own]
-    return names[0] if names else OTHER_PRESET
+    for name, preset in PRESETS.items():
+        numbers: Any = plain(preset)
+        if _chosen(_filled(fit, numbers), general) == _chosen(numbers, general):
+            return name
+    return OTHER_PRESET
+
+
+def _filled(fit: Mapping[str, Any], numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """A record's settings, with a preset's where an older version knew none."""
+    groups = {name: value for name, value in numbers.items() if isinstance(value, Mapping)}
+    kept = {name: {**value, **fit[name]} for name, value in groups.items() if isinstance(fit.get(name), Mapping)}
+    return {**numbers, **fit, **kept}
 
 
 def _chosen(fit: Any, general: bool) -> dict[str, Any]:
-    """The numbers of a fit that tell one preset from another."""
+    """The numbers of a fit that tell one preset from another; `compute` is how they are come by."""
     left = (
         {"prior": ("shape", "iterations"), "turn": ("use",), "nets": ("width",)} if general else {"prior": ("shape",)}
     )
-    kept = dict(fit)
+    kept = {name: value for name, value in fit.items() if name != "compute"}
     for group, names in left.items():
         if isinstance(kept.get(group), Mapping):
             kept[group] = {name: value for name, value in kept[group].items() if name not in names}
