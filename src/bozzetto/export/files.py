@@ -21,6 +21,7 @@ _REASONS = {
     errno.EPERM: "permission was denied; choose a place you may write to",
     errno.EROFS: "the file system is read-only; choose another place",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.EEXIST: "a part of that path is a file and not a folder; choose another place",
     errno.ENOTDIR: "a part of that path is a file and not a folder; choose another place",
     errno.EISDIR: "a folder of that name is in the way; move it or choose another name",
 }

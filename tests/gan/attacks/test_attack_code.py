@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copyreg
+import importlib.util
 import io
 import os
 import pickle
@@ -48,6 +49,8 @@ def values(root: object) -> Iterator[object]:
 
 @pytest.mark.parametrize("exploit", EXPLOITS, ids=lambda e: e.build.__name__)
 def test_an_exploit_that_works_elsewhere_runs_nothing_here(exploit: Exploit, marker: Path, tmp_path: Path) -> None:
+    if exploit.build is exploits.numpy_runs_text and importlib.util.find_spec("numpy.distutils") is None:
+        pytest.skip("from Python 3.12 on numpy cannot run text files")
     data = exploit.build(marker)
     open_as_usual(data, exploit.opener)
     assert marker.exists(), "the exploit does not work, so it proves nothing"
