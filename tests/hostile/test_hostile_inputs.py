@@ -36,6 +36,14 @@ def test_photos(case: Case, gan: Path, tmp_path: Path) -> None:
     assert snapshot(tmp_path) == before
 
 
+@each(BAD)
+def test_photos_to_invert(case: Case, gan: Path, tmp_path: Path) -> None:
+    path, out = case.put(tmp_path), tmp_path / "latent.safetensors"
+    before = snapshot(tmp_path)
+    is_clear(run(["invert", f"{path}", "--gan", gan, "--steps", "1", "--mask", "none", "--out", out]), 2)
+    assert snapshot(tmp_path) == before
+
+
 @each([case for case in BAD if "folder" not in case.title])
 def test_masks(case: Case, gan: Path, result: Path, tmp_path: Path) -> None:
     mask, out = case.put(tmp_path), tmp_path / "out"
@@ -72,12 +80,17 @@ RESULTS = result_cases(Path())
 
 
 @pytest.mark.parametrize("number", range(len(RESULTS)), ids=titles(RESULTS))
-@pytest.mark.parametrize("command", ["export", "eval"])
-def test_results(command: str, number: int, result: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["export", "eval", "gallery", "through-gan"])
+def test_results(command: str, number: int, gan: Path, result: Path, tmp_path: Path) -> None:
     path, out = result_cases(result)[number].put(tmp_path), tmp_path / "out"
     before, other = snapshot(tmp_path), snapshot(result)
-    words = ["--formats", "png", "--out", out] if command == "export" else ["--truth", result / "depth16_posed.png"]
-    is_clear(run([command, path, *words]), 2, 5)
+    words: dict[str, list[str | Path]] = {
+        "export": ["--formats", "png", "--out", out],
+        "eval": ["--truth", result / "depth16_posed.png"],
+        "gallery": ["--out", out],
+        "through-gan": ["--gan", gan],
+    }
+    is_clear(run([command, path, *words[command]]), 2, 5)
     assert snapshot(tmp_path) == before
     assert snapshot(result) == other
 
