@@ -35,12 +35,12 @@ def check_kills(work: Work, folder: Path, stride: int) -> int:
         root = folder / f"at{at}"
         root.mkdir()
         ended = killed(work.argv(root), root, at)
-        assert ended.code in (0, -signal.SIGKILL), (at, ended)
-        kills += ended.code != 0
+        assert ended.code in (work.code, -signal.SIGKILL), (at, ended)
+        kills += ended.code != work.code
         work.check_whole(root)
         work.resume(root, at)
         shutil.rmtree(root)
-        if ended.code == 0:
+        if ended.code == work.code:
             return kills
     raise AssertionError("it never ended")
 
@@ -134,6 +134,51 @@ def test_a_joint_training_killed_at_every_touch(gan: Path, tmp_path: Path) -> No
 
 def test_a_joint_training_killed_at_some_touches(gan: Path, tmp_path: Path) -> None:
     assert check_kills(TrainGeneral(gan, tmp_path), tmp_path, 2 * STRIDE + 1) >= 1
+
+
+@pytest.mark.hostile
+def test_a_batch_killed_at_many_touches(gan: Path, result: Path, tmp_path: Path) -> None:
+    """Every photo's touches are those of one alone, whose every one is met above."""
+    kills = check_kills(Photos(gan, result, tmp_path, count=2), tmp_path, 11)
+    record("batch of photos, kill -9 at every eleventh write, fsync, rename", kills)
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("name", ["gan train", "general train"])
+def test_a_training_killed_at_random_moments(name: str, gan: Path, tmp_path: Path) -> None:
+    work = TrainGan(tmp_path) if name == "gan train" else TrainGeneral(gan, tmp_path)
+    rng, root, kills = random.Random(3), tmp_path / "root", 0
+    root.mkdir()
+    for _ in range(30):
+        code = killed([*work.argv(root), "--resume"], root, after_s=rng.uniform(0.02, 0.8)).code
+        assert code in (0, -signal.SIGKILL)
+        kills += code != 0
+        work.check_whole(root)
+        if code == 0:
+            work.check(root)
+            shutil.rmtree(root)
+            root.mkdir()
+    work.resume(root)
+    assert kills > 5
+    record(f"{name}, kill -9 at random moments", kills)
+
+
+@pytest.mark.parametrize("name", ["gan train", "general train"])
+def test_a_second_training_says_that_the_folder_is_taken(name: str, gan: Path, tmp_path: Path) -> None:
+    work = TrainGan(tmp_path) if name == "gan train" else TrainGeneral(gan, tmp_path)
+    root = tmp_path / "root"
+    root.mkdir()
+    killed(work.argv(root), root, 25)  # leaves a training to go on with
+    (working,) = (path for path in root.iterdir() if path.name.endswith(".training"))
+    words = [sys.executable, "-c", HOLDER, str(working)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        told = run([*work.argv(root), "--resume"])
+        assert told.code == 5
+        assert f"being worked on by another process ({holder.pid})" in told.complaints[0]
+        holder.kill()
+    work.resume(root)
 
 
 HOLDER = "import sys, time; from pathlib import Path; from bozzetto.lock import acquire\n"
