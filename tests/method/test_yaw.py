@@ -105,6 +105,6 @@ def test_pictures_beyond_the_photos_own_turn(crowd: Crowd, yaw: Yaw) -> None:
 
 def test_a_generator_that_hardly_turns_is_not_pushed_out_of_its_cloud(crowd: Crowd, cloud: Whitening) -> None:
     slow = Yaw(torch.nn.functional.normalize(torch.ones(4), dim=0), 1e-6)
-    path = slow.path(crowd.w_from_z(torch.zeros(1, 4)), MASK, crowd, CONFIG)
+    path = slow.path(crowd.w_from_z(torch.zeros(1, 4)), MASK, crowd, cloud, CONFIG)
     far = cloud.to_w(cloud.from_w(torch.zeros(1, 1, 4)) + FARTHEST * slow.direction).expand(-1, 2, -1)
     torch.testing.assert_close(path.images[-1, 0], (crowd.image_from_w(far) / 2 + 0.5).clamp(0, 1))

@@ -24,7 +24,7 @@ from bozzetto.config import TurnConfig
 from bozzetto.gan.generator import Gan
 from bozzetto.gan.odd import odd_directions
 from bozzetto.gan.start import StartTable
-from bozzetto.gan.whiten import whitening
+from bozzetto.gan.whiten import Whitening, whitening
 from bozzetto.geometry import shade
 from bozzetto.geometry.heightfield import normals
 from bozzetto.geometry.pose import mirror_view
@@ -170,10 +170,14 @@ class Yaw:
 
     @torch.no_grad()
     def path(
-        self, middle: Float[Tensor, "b l d"], mask: Float[Tensor, "b 1 s s"], gan: Gan, config: TurnConfig
+        self,
+        middle: Float[Tensor, "b l d"],
+        mask: Float[Tensor, "b 1 s s"],
+        gan: Gan,
+        cloud: Whitening,
+        config: TurnConfig,
     ) -> Path:
         """From latents that look straight ahead to either side, as far as the settings say and the generator can."""
-        cloud = whitening(gan)
         far = min(math.radians(config.wide_deg) / max(self.rad, 1e-9), FARTHEST) * self.direction
         start = cloud.from_w(middle)
         this_side, other_side = cloud.to_w(start + far), cloud.to_w(start - far)
@@ -203,7 +207,7 @@ def find_yaw(
     everything = torch.ones_like(prior)
 
     def tracked(direction: Tensor) -> Tensor:  # one at a time: no more memory than a photo's own turn takes
-        path = Yaw(direction, 1.0).path(middle, everything, gan, probe)
+        path = Yaw(direction, 1.0).path(middle, everything, gan, cloud, probe)
         with torch.enable_grad():
             return track(path, prior, camera, depth_range, config.iterations)[0, 1]
 
@@ -291,7 +295,7 @@ def turn(
     own = _tracked(path, prior, camera, depth_range, config.iterations)
     if yaw is None or not yaw.turns:
         return own
-    wider = yaw.path((latent + mirror_latent) / 2, (mask + mask.flip(-1)) / 2, gan, config)
+    wider = yaw.path((latent + mirror_latent) / 2, (mask + mask.flip(-1)) / 2, gan, whitening(gan), config)
     beyond = _tracked(wider, prior, camera, depth_range, config.iterations).part(0, 2 * config.wide_steps)
     return own.part(0, 2 * config.steps).joined(beyond).joined(own.part(2 * config.steps, None))
 
