@@ -40,8 +40,10 @@ def test_both_turns_and_relights_at_once(scene: Reconstruction) -> None:
 
 
 def test_a_nod_shows_the_nods_views(scene: Reconstruction) -> None:
+    """The way back shows the frames of the way there, whose angles differ in the last bit: a grey level at most."""
     for frame, view in zip(film_frames(scene, "nod", COUNT, SIZE), nod_path(COUNT), strict=True):
-        assert np.array_equal(frame, to_uint8(next(turned(scene, view[None], SIZE))))
+        alone = to_uint8(next(turned(scene, view[None], SIZE)))
+        assert np.abs(frame.astype(int) - alone).max() <= 1
 
 
 def test_one_light_a_view_or_one_for_all(scene: Reconstruction) -> None:

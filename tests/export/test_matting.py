@@ -4,10 +4,21 @@ import dataclasses
 
 import torch
 
-from bozzetto.export.matting import at_size, binary, cut_out, extend, object_mask, resample_smooth, soft_edge
+from bozzetto.export.matting import (
+    at_size,
+    binary,
+    core,
+    cut_out,
+    extend,
+    object_mask,
+    push_back,
+    resample_smooth,
+    soft_edge,
+)
 from bozzetto.export.scene import factors_of
+from bozzetto.geometry.warp import resize_grid
 from bozzetto.results import Reconstruction
-from bozzetto.types import Camera
+from bozzetto.types import Camera, Factors
 
 
 def test_parabolas_are_resampled_exactly_away_from_the_border() -> None:
@@ -53,13 +64,49 @@ def test_extend_carries_a_constant_outward_past_anything() -> None:
     assert carried[..., 0, :].isnan().all()
 
 
-def test_an_object_on_its_own_keeps_its_depth_and_hides_nothing(scene: Reconstruction) -> None:
+def test_an_object_on_its_own_keeps_its_depth_and_colour_away_from_its_rim(scene: Reconstruction) -> None:
     mask = object_mask(scene.canonical_mask[None], scene.normal[None])
-    cut = cut_out(factors_of(scene), mask, far=1.2)
-    inside = binary(mask)[0] > 0
-    assert torch.equal(cut.depth[0][inside], scene.depth[inside])
-    assert (cut.depth[0][~inside] >= scene.depth[inside].min()).all()
-    assert (cut.depth[0, 0, 0] == 1.2).all()
+    cut = cut_out(factors_of(scene), mask)
+    trusted = core(binary(mask))[0] > 0
+    assert 0.5 < trusted.sum() / binary(mask).sum() < 1
+    assert torch.equal(cut.depth[0][trusted], scene.depth[trusted])
+    coloured = trusted.expand(3, -1, -1)
+    assert torch.equal(cut.albedo[0][coloured], scene.albedo[coloured])
+
+
+def test_what_lies_at_the_rim_and_behind_the_object_gives_no_colour_to_it(scene: Reconstruction) -> None:
+    mask = object_mask(scene.canonical_mask[None], scene.normal[None])
+    inside, trusted = binary(mask), core(binary(mask))
+    other = torch.where(
+        trusted > 0,
+        factors_of(scene).albedo,
+        torch.rand(3, *mask.shape[-2:], generator=torch.Generator().manual_seed(1)),
+    )
+    repainted = dataclasses.replace(factors_of(scene), albedo=other)
+    before, after = (cut_out(factors, mask).albedo * inside for factors in (factors_of(scene), repainted))
+    assert torch.equal(before, after)
+
+
+def test_a_border_of_the_picture_is_no_rim_and_a_thin_thing_is_kept_whole() -> None:
+    whole, thread = torch.ones(1, 1, 9, 9), torch.zeros(1, 1, 9, 9)
+    thread[..., 4, :] = 1
+    assert torch.equal(core(torch.cat((whole, thread))), torch.cat((whole, thread)))
+
+
+def test_beside_a_jump_in_depth_nothing_bulges_at_any_size() -> None:
+    """A flat thing before a far ground stays flat, and everything away from it is far: two values, and no third."""
+    mask = torch.zeros(1, 1, 32, 32)
+    mask[..., 9:20, 12:25] = 1
+    depth = torch.where(mask > 0, 0.95, 1.09)
+    flat = Factors(depth, torch.zeros(1, 3, 32, 32), torch.zeros(1, 6), torch.zeros(1, 4))
+    for size in (32, 63, 100):
+        fine = at_size(cut_out(flat, mask), Camera(32), size)[0].depth
+        cut = push_back(fine, mask, 1.2)
+        near = cut < 1
+        assert (cut[near] - 0.95).abs().max() < 1e-6
+        assert (cut[~near] == 1.2).all()
+        assert near[resize_grid(mask, size) > 0].all()
+        assert (~near)[0, 0, 0].all()
 
 
 def test_walls_at_the_edge_are_cut_and_steep_places_inside_stay() -> None:

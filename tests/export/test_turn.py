@@ -11,9 +11,9 @@ from bozzetto.results import Reconstruction
 
 
 def _well_inside(scene: Reconstruction) -> torch.Tensor:
-    """Pixels of the canonical mask at least two from its edge, where cutting and carrying change nothing."""
+    """Pixels at least four from the canonical mask's edge: carrying changes two, and a normal reads one beside it."""
     mask = object_mask(scene.canonical_mask[None], scene.normal[None])
-    return torch.nn.functional.max_pool2d((mask < 0.75).float(), 5, 1, 2)[0, 0] == 0
+    return torch.nn.functional.max_pool2d((mask < 0.75).float(), 9, 1, 4)[0, 0] == 0
 
 
 def test_the_frontal_view_is_albedo_times_shading(scene: Reconstruction) -> None:

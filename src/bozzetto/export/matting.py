@@ -1,7 +1,9 @@
 """Cutting the object out of the height field: a surface that ends at the mask and does not fall to the background.
 
 The depth network joins object and background by steep walls. Seen from the side those walls smear; so what is drawn
-carries depth and texture a little way beyond the mask's edge, cuts at the mask, and puts the rest out of sight.
+carries depth and texture a little way beyond the mask's edge, cuts at the mask, and puts the rest out of sight. The
+last pixels before the edge are mixed with the background, in the picture and in what the networks learned from it, so
+their colour comes from further inside and their depth is evened out.
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ MASK_THRESHOLD = 0.5
 # A surface whose depth changes by more than this per unit of sideways way is a jump, not a slope (6: 80 degrees).
 MAX_SLOPE = 6.0
 _RINGS = 3  # pixels of the network's size that depth and texture are carried beyond the mask
+_SPLINE = 3  # more of them for depth, so that resampling (2 to either side) meets no jump
+_RIM = 2  # pixels inside the outline whose colour and depth are not to be trusted
+_EVENINGS = 4  # 3 x 3 means
 
 
 def extend(
@@ -64,18 +69,63 @@ def object_mask(
     return torch.where(useful, kept, torch.ones_like(mask))
 
 
-def cut_out(factors: Factors, mask: Float[Tensor, "b 1 h w"], far: float) -> Factors:
-    """Factors whose surface is the object alone.
+def core(inside: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
+    """The binary mask without its outermost `_RIM` pixels, which hold some of the background's colour.
+
+    The picture's border is no outline. An item that is nowhere thicker than that is taken whole.
+    """
+    inner = 1 - F.max_pool2d(1 - inside, 2 * _RIM + 1, stride=1, padding=_RIM)
+    return torch.where(inner.flatten(1).any(1)[:, None, None, None], inner, inside)
+
+
+def carry_colours(colours: Float[Tensor, "b 3 h w"], inside: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """Colours of the mask's core carried over its rim and `_RINGS` pixels beyond the binary mask."""
+    return extend(colours, core(inside), _RIM + _RINGS)
+
+
+def carry_depth(depth: Float[Tensor, "b 1 h w"], inside: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
+    """Depth carried `_RINGS` and a spline's reach beyond the binary mask, and evened out along the outline.
+
+    Where the network's depth begins to fall to the background it does so in steps of a pixel, which a turn would
+    stretch into teeth: within `_RIM` pixels of the outline it is the mean of its surroundings, known depth alone.
+    """
+    rings = _RINGS + _SPLINE
+    depth = extend(depth, inside, rings)
+    known = _grown(inside, rings)
+    near_outline = (_grown(1 - inside, _RIM) * known) > 0
+    count = F.avg_pool2d(known, 3, stride=1, padding=1).clamp(min=1e-6)
+    for _ in range(_EVENINGS):
+        mean = F.avg_pool2d(depth * known, 3, stride=1, padding=1) / count
+        depth = torch.where(near_outline, mean, depth)
+    return depth
+
+
+def _grown(inside: Float[Tensor, "b 1 h w"], pixels: int) -> Float[Tensor, "b 1 h w"]:
+    return F.max_pool2d(inside, 2 * pixels + 1, stride=1, padding=pixels)
+
+
+def cut_out(factors: Factors, mask: Float[Tensor, "b 1 h w"]) -> Factors:
+    """Factors whose surface and paint go on beyond the object's outline; what lies further off is as it was.
 
     Args:
         factors: canonical factors; depth in scene units.
         mask: `object_mask`.
-        far: depth, in scene units, that everything away from the object is pushed back to, so that it hides nothing.
     """
     inside = binary(mask)
-    near_object = F.max_pool2d(inside, 2 * _RINGS + 1, stride=1, padding=_RINGS)
-    depth = torch.where(near_object > 0, extend(factors.depth, inside), torch.full_like(factors.depth, far))
-    return Factors(depth, extend(factors.albedo, inside), factors.view, factors.light)
+    return Factors(
+        carry_depth(factors.depth, inside), carry_colours(factors.albedo, inside), factors.view, factors.light
+    )
+
+
+def push_back(depth: Float[Tensor, "b 1 t t"], mask: Float[Tensor, "b 1 s s"], far: float) -> Float[Tensor, "b 1 t t"]:
+    """Everything away from the object put back to `far`, scene units, so that it hides nothing.
+
+    Args:
+        depth: of `cut_out`, resampled or not: a spline through the jump would bulge beside it.
+        mask: `object_mask`, at its own size.
+    """
+    near_object = resize_grid(_grown(binary(mask), _RINGS), depth.shape[-1]) >= 0.5
+    return torch.where(near_object, depth, torch.full_like(depth, far))
 
 
 @lru_cache(maxsize=32)

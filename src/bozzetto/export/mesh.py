@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from bozzetto.export.images import to_uint8
-from bozzetto.export.matting import MASK_THRESHOLD, binary, extend, object_mask
+from bozzetto.export.matting import MASK_THRESHOLD, binary, carry_colours, carry_depth, object_mask
 from bozzetto.export.outline import clip_at, largest_part, without_unused
 from bozzetto.export.scene import Scene
 from bozzetto.geometry.camera import unproject
@@ -71,7 +71,7 @@ def texture_picture(
     """
     flat = scene.albedo[None] if texture == "albedo" else (scene.albedo * scene.shading)[None]
     if not background:
-        flat = extend(flat, binary(object_mask(scene.canonical_mask[None], scene.normal[None])))
+        flat = carry_colours(flat, binary(object_mask(scene.canonical_mask[None], scene.normal[None])))
     steps = flat.shape[-1] - 1
     return to_uint8(resize_grid(flat, steps * max(1, math.ceil((min_px - 1) / steps)) + 1)[0])
 
@@ -119,7 +119,7 @@ def mesh_of(
         mask = torch.ones_like(mask)
     inside = binary(mask, threshold)
     # Depth is carried a little beyond the mask, so that the outline ends in the surface and not half-way down a wall.
-    depth = extend(scene.depth[None].double(), inside)
+    depth = carry_depth(scene.depth[None].double(), inside)
     picture = texture_picture(scene, texture, background=background)
 
     points = to_gltf_points(unproject(depth, camera), camera).reshape(-1, 3).numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from bozzetto.export.colours import BACKGROUND
 from bozzetto.export.images import over
-from bozzetto.export.matting import at_size, cut_out, object_mask, soft_edge
+from bozzetto.export.matting import at_size, cut_out, object_mask, push_back, soft_edge
 from bozzetto.export.scene import Scene, factors_of
 from bozzetto.geometry import shade
 from bozzetto.geometry.heightfield import normals
@@ -22,8 +23,8 @@ from bozzetto.types import Camera, Factors
 def _prepare(scene: Scene, size: int) -> tuple[Factors, Camera, Float[Tensor, "1 1 t t"]]:
     far = scene.depth_range.far + FAR_MARGIN  # the renderer masks what lies there
     mask = object_mask(scene.canonical_mask[None], scene.normal[None])
-    factors = cut_out(factors_of(scene), mask, far)
-    fine, camera = at_size(factors, scene.camera, size)
+    fine, camera = at_size(cut_out(factors_of(scene), mask), scene.camera, size)
+    fine = replace(fine, depth=push_back(fine.depth, mask, far))
     return fine, camera, soft_edge(resize_grid(mask, size))
 
 

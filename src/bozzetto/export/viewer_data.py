@@ -24,7 +24,6 @@ from bozzetto.export.mesh import MAX_STRETCH, mesh_of, stretch, unit_scale
 from bozzetto.export.outline import largest_part
 from bozzetto.export.scene import Scene, factors_of
 from bozzetto.geometry.heightfield import grid_faces, normals
-from bozzetto.geometry.render import FAR_MARGIN
 from bozzetto.geometry.warp import resize_grid
 from bozzetto.types import Camera
 
@@ -76,7 +75,7 @@ def viewer_data(scene: Scene) -> dict[str, Any]:
     """
     size = scene.camera.size
     mask = one_piece(object_mask(scene.canonical_mask[None], scene.normal[None]), scene.depth[None], scene.camera)
-    factors = cut_out(factors_of(scene), mask, scene.depth_range.far + FAR_MARGIN)
+    factors = cut_out(factors_of(scene), mask)
     grid, texture = grid_size(size), min(size, MAX_SIDE)
     depth = resample_smooth(factors.depth, grid)
     normal = normals(depth, Camera(grid, scene.camera.fov_deg))[0, :2].permute(1, 2, 0)
