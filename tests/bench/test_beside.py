@@ -11,13 +11,23 @@ import pytest
 import torch
 from PIL import Image
 
-from bozzetto.bench.beside import LABELS, beside_frames, beside_sheet, check_same_photo, pairs, truth_scene
+from bozzetto.bench.beside import (
+    LABELS,
+    beside_frames,
+    beside_sheet,
+    check_same_photo,
+    lit_pairs,
+    pairs,
+    truth_scene,
+)
 from bozzetto.bench.datasets import HeadTruth, load_packed_heads
 from bozzetto.bench.novel import seen_truth
 from bozzetto.bench.run_heads import packed_heads
+from bozzetto.bench.stage import GAMMA
 from bozzetto.cli.main import execute
 from bozzetto.errors import InputError
 from bozzetto.export.paths import turn_path
+from bozzetto.results import Reconstruction
 from bozzetto.types import Camera
 from tiny_heads import write_heads
 
@@ -71,6 +81,44 @@ def test_frames_are_photo_ours_and_truth_side_by_side(head: HeadTruth) -> None:
     assert np.array_equal(frames[0], frames[2])  # the middle of the swing, there and back
 
 
+def sphere_record(head: HeadTruth) -> Reconstruction:
+    """The sphere with its one colour, which is the same object in every frame."""
+    colour = (head.albedo[0] ** (1 / GAMMA)).flatten(1).amax(1)
+    return dataclasses.replace(truth_scene(head), albedo=colour[:, None, None].expand(3, *head.image.shape[-2:]))
+
+
+def test_a_perfect_object_is_lit_as_the_truth_is_under_any_lamp(tmp_path: Path) -> None:
+    head = load_packed_heads(write_heads(tmp_path / "heads.npz", 1, size=64)).take(0)
+    lights = torch.cat((head.light, head.relit_light[0]))
+    inside = torch.nn.functional.max_pool2d(1 - head.mask.float(), 13, 1, 6)[0, 0] == 0
+    assert inside.sum() > 200
+    record = sphere_record(head)
+    darker = dataclasses.replace(record, albedo=0.5 * record.albedo)  # albedo is known up to a factor
+    for one in (record, darker):
+        drawn = list(lit_pairs(one, head, lights, head.image.shape[-1]))
+        for ours, true in drawn:
+            assert (ours - true).abs()[:, inside].max() < 0.02
+        assert (drawn[0][1] - drawn[1][1]).abs()[:, inside].mean() > 0.01
+
+
+def test_the_truth_relit_is_what_was_rendered_under_these_lamps() -> None:
+    head = load_packed_heads(packed_heads(64)).take(6)
+    inside = torch.nn.functional.max_pool2d(1 - head.mask.float(), 5, 1, 2)[0] == 0
+    drawn = lit_pairs(truth_scene(head), head, head.relit_light[0], 64)
+    for (_, true), rendered in zip(drawn, head.relit_image[0], strict=True):
+        assert ((true - rendered).abs().mean(0, keepdim=True)[inside]).mean() < 0.01
+
+
+def test_relit_frames_keep_the_pose_and_move_the_light(head: HeadTruth) -> None:
+    frames = np.stack(list(beside_frames(sphere_record(head), head, 4, 32, "relight"))).astype(int)
+    assert frames.shape == (4, 32 + 20, 3 * 32, 3)
+    alike = np.abs(frames[:, :32, 32:64] - frames[:, :32, 64:]).mean(axis=-1)
+    assert np.median(alike) <= 2
+    upper, left, lower, right = frames[:, :32, 64:].mean(axis=-1)
+    assert upper[:16].mean() > lower[:16].mean() + 5
+    assert left[:, :16].mean() > right[:, :16].mean() + 5
+
+
 def test_the_sheet_has_three_rows_of_five(head: HeadTruth) -> None:
     page = beside_sheet(truth_scene(head), head, "Test head 1")
     assert page.width > 5 * 168
@@ -102,6 +150,8 @@ def test_the_command_draws_a_result_beside_its_head(
         assert moving.size == (96, 52)
         assert moving.n_frames > 1
         page.load()
+    assert execute([*given, *small, "--head", "1", "--path", "relight"]) == 0
+    assert capsys.readouterr().out.split()[1].endswith("head_001_relight.webp")
     for number, words in (("0", "another photo"), ("7", "no test head 7")):
         assert execute([*given, *small, "--head", number, "--out", str(tmp_path / "not")]) == 2
         told = capsys.readouterr().err

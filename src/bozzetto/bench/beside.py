@@ -1,17 +1,19 @@
-"""A reconstruction beside the truth: photo, ours turning, the true head turning, from the same sides in the same light.
+"""A reconstruction beside the truth: photo, ours and the true head, turning in the same light or under the same lamps.
 
-What is drawn of the truth is its frontal height field with the true frontal picture on it, drawn as ours is: what is
-hidden from the front is open in both, and nothing but shape and paint can differ. The light stays the photo's and
-turns along with the head.
+Turning, what is drawn of the truth is its frontal height field with the true frontal picture on it, drawn as ours is:
+what is hidden from the front is open in both, and nothing but shape and paint can differ. The light stays the photo's
+and turns along with the head. Relit, both stay in the photo's pose, and the truth is its own albedo and normals there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -19,18 +21,22 @@ from torch import Tensor
 from bozzetto.bench.datasets import HeadTruth
 from bozzetto.bench.novel import scale_between, view_like
 from bozzetto.bench.score import perfect_shape
+from bozzetto.bench.stage import GAMMA
 from bozzetto.errors import InputError
 from bozzetto.export.colours import BACKGROUND
 from bozzetto.export.films import each_once, even
 from bozzetto.export.images import depth_rgb, normal_rgb, over, shown_depth_range
-from bozzetto.export.paths import turn_path, turn_row
+from bozzetto.export.matting import carry_colours, extend, soft_edge
+from bozzetto.export.paths import relight_path, turn_path, turn_row
 from bozzetto.export.sheet import Tile, degrees, page_of, tile
-from bozzetto.export.turn import turned
+from bozzetto.export.turn import turned, unlit
+from bozzetto.geometry.shade import diffuse, shading
 from bozzetto.geometry.warp import resize_grid
 from bozzetto.metrics.truth import fill_open
 from bozzetto.results import Reconstruction, assemble
 from bozzetto.types import Camera, DepthRange, Factors
 
+Path = Literal["turn", "relight"]
 LABELS = ("photo", "ours", "truth")
 _STRIP, _INK = 20, (70, 68, 64)
 _SMALL = 168  # side of a tile of the sheet, five to a row
@@ -87,22 +93,50 @@ def pairs(
     return zip(turned(result, ours, size), turned(truth_scene(head), true, size), strict=True)
 
 
-def beside_frames(
-    result: Reconstruction, head: HeadTruth, count: int, size: int
-) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """Frames of one swing, photo and both objects side by side with their names below; loops without a jump.
+def lit_pairs(
+    result: Reconstruction, head: HeadTruth, lights: Float[Tensor, "n 4"], size: int
+) -> Iterator[tuple[Float[Tensor, "3 t t"], Float[Tensor, "3 t t"]]]:
+    """Ours and the truth in the photo's pose under each of the lamps, drawn when asked for.
 
-    size: of each of the three pictures, pixels.
+    Both are shaded as the heads are, shading^(1 / 1.6) in display values. Albedo is known up to a factor: ours takes
+    the one, of least squares, that brings it nearest to the photo under the photo's true light.
+    """
+    albedo, normal, alpha = unlit(result, size)
+    known = head.mask.to(head.albedo.dtype)
+    true_albedo = resize_grid(carry_colours(head.albedo ** (1 / GAMMA), known), size)
+    true_normal = F.normalize(resize_grid(extend(head.normal, known), size), dim=1)
+    true_alpha = soft_edge(resize_grid(known, size))
+
+    def lit(paint: Tensor, facing: Tensor, light: Tensor) -> Tensor:
+        return paint * shading(diffuse(facing, light), light) ** (1 / GAMMA)
+
+    ours, photo = lit(albedo, normal, head.light), resize_grid(head.image, size)
+    counts = alpha * true_alpha
+    albedo = albedo * (counts * ours * photo).sum() / (counts * ours.square()).sum().clamp(min=1e-12)
+    for light in lights[:, None]:
+        yield (
+            over(lit(albedo, normal, light), alpha, BACKGROUND)[0],
+            over(lit(true_albedo, true_normal, light), true_alpha, BACKGROUND)[0],
+        )
+
+
+def beside_frames(
+    result: Reconstruction, head: HeadTruth, count: int, size: int, path: Path = "turn"
+) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Frames of one swing, or of one round of the lamp: photo and both objects side by side with their names below.
+
+    Loops without a jump. size: of each of the three pictures, pixels.
     """
     side = even(size)
     photo = resize_grid(head.image, side)[0].clamp(0, 1)
     names = _names(side)
+    rows, drawn = (turn_path(count), pairs) if path == "turn" else (relight_path(count, head.light[0]), lit_pairs)
 
-    def draw(rows: Float[Tensor, "m 6"]) -> Iterator[Float[Tensor, "3 h w"]]:
-        for ours, true in pairs(result, head, rows, side):
+    def draw(rows: Float[Tensor, "m d"]) -> Iterator[Float[Tensor, "3 h w"]]:
+        for ours, true in drawn(result, head, rows, side):
             yield torch.cat((torch.cat((photo, ours, true), dim=2), names), dim=1)
 
-    return each_once(turn_path(count), draw)
+    return each_once(rows, draw)
 
 
 def _names(side: int) -> Float[Tensor, "3 t w"]:

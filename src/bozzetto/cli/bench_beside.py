@@ -40,6 +40,7 @@ class Arguments:
     test_heads: Path | None = None  # packed heads (.npz) instead of those in the package
     out: Path = Path("results/beside")  # folder of film and sheet, and of the head's result folder
     film: Literal["webp", "gif", "mp4"] = "webp"  # its kind
+    path: Literal["turn", "relight"] = "turn"  # the heads turn, or a lamp goes round them
     size: int = 192  # of each of its three pictures, pixels
     seconds: float = 3.0
     fps: int = 12  # frames a second
@@ -62,7 +63,8 @@ def bench_beside(argv: Sequence[str]) -> int:
     note = "   ".join(f"{title} {known[name]:.2f}" for title, name in scores.items() if name in known)
     sheet = write_png(beside_sheet(result, head, f"Test head {args.head}", note), Path(f"{stem}_sheet.png"))
     suffix = f".{args.film}"
-    shown = WRITERS[suffix](beside_frames(result, head, film.count, film.size), stem.with_suffix(suffix), film.fps)
+    name = Path(f"{stem}{'' if args.path == 'turn' else f'_{args.path}'}{suffix}")
+    shown = WRITERS[suffix](beside_frames(result, head, film.count, film.size, args.path), name, film.fps)
     for path in (sheet, shown):
         sys.stdout.write(f"{path}\n")
     return 0

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -54,6 +55,18 @@ def turned(
 
 
 @torch.no_grad()
+def unlit(
+    scene: Scene, size: int, view: Float[Tensor, "6"] | None = None
+) -> tuple[Float[Tensor, "1 3 t t"], Float[Tensor, "1 3 t t"], Float[Tensor, "1 1 t t"]]:
+    """What a light falls on, in the photo's pose or another: albedo, unit normals, and 1 where the object covers it."""
+    factors, camera, mask = _prepare(scene, size)
+    pose = (scene.view if view is None else view)[None]
+    sight = look(factors.depth, pose, camera, scene.depth_range)
+    seen = sample(torch.cat((factors.albedo, normals(factors.depth, camera), mask), dim=1), sight.grid)
+    return seen[:, :3], F.normalize(seen[:, 3:6], dim=1), seen[:, 6:] * sight.mask
+
+
+@torch.no_grad()
 def relit(
     scene: Scene,
     lights: Float[Tensor, "n 4"],
@@ -62,13 +75,7 @@ def relit(
     background: tuple[float, ...] = BACKGROUND,
 ) -> Iterator[Float[Tensor, "3 t t"]]:
     """A picture [3, size, size] in [0, 1] for each light, in the photo's pose or another, drawn when asked for."""
-    factors, camera, mask = _prepare(scene, size)
-    pose = (scene.view if view is None else view)[None]
-    sight = look(factors.depth, pose, camera, scene.depth_range)
-    # Shading is linear in nothing but the light, so the picture's geometry is read once: albedo, normal, mask.
-    seen = sample(torch.cat((factors.albedo, normals(factors.depth, camera), mask), dim=1), sight.grid)
-    albedo, normal, alpha = seen[:, :3], seen[:, 3:6], seen[:, 6:] * sight.mask
-    normal = normal / torch.linalg.vector_norm(normal, dim=1, keepdim=True).clamp(min=1e-12)
+    albedo, normal, alpha = unlit(scene, size, view)
     for light in lights:
         shading = shade.shading(shade.diffuse(normal, light[None]), light[None])
         yield over(albedo * shading, alpha, background)[0]
