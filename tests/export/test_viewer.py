@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from seen import choose, open_page, read_at, settle, shown, tensor_of, well_inside
+from seen import START_ZOOM, air, choose, open_page, read_at, settle, shown, tensor_of, well_inside
 
 from bozzetto.export.formats import export_all
 from bozzetto.export.images import depth_rgb, normal_rgb, shown_depth_range
 from bozzetto.export.matting import object_mask
 from bozzetto.export.turn import relit, turned
+from bozzetto.export.viewer import write_viewer
 from bozzetto.results import Reconstruction
 from browser import fresh_page
 
@@ -73,6 +75,21 @@ def test_the_first_picture_is_the_reconstruction(opened: Page, scene: Reconstruc
     inside = well_inside(scene.mask, 3)
     assert inside.sum() > 100
     assert (seen - scene.recon.clamp(0, 1))[:, inside].abs().mean() < CLOSE
+
+
+def test_it_opens_with_air_around_an_object_that_fills_its_picture(
+    page: Page, scene: Reconstruction, tmp_path: Path
+) -> None:
+    whole = torch.ones_like(scene.canonical_mask)
+    wall = dataclasses.replace(scene, canonical_mask=whole, depth=whole, view=torch.zeros(6))
+    open_page(page, write_viewer(wall, tmp_path / "viewer.html"))
+    for viewport in ((960, 720), (1280, 720), (390, 844)):
+        page.set_viewport_size(dict(zip(("width", "height"), viewport, strict=True)))
+        assert air(page) == pytest.approx([(1 - START_ZOOM) / 2] * 4, abs=0.02)
+        page.focus("#object")
+        page.keyboard.press("+")
+        page.click("#reset")
+        assert air(page) == pytest.approx([(1 - START_ZOOM) / 2] * 4, abs=0.02)
 
 
 def test_turning_by_keys_shows_what_the_renderer_renders_from_there(opened: Page, scene: Reconstruction) -> None:

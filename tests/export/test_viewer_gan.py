@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from seen import choose, open_page, read_at, settle, shown
+from seen import START_ZOOM, air, choose, open_page, read_at, settle, shown
 
 from bozzetto.export.atlas import TILE_PX, atlas_of, laid_out
 from bozzetto.export.paths import gan_lights, gan_views
@@ -70,7 +70,7 @@ def opened(shared: Page) -> Page:
 
 
 def assert_shows(page: Page, picture: torch.Tensor) -> None:
-    """The canvas is this picture, [3, S, S] of 0 to 255, up to its edges."""
+    """The canvas is this picture, [3, S, S] of 0 to 255, up to the picture's edges."""
     seen = read_at(shown(page), picture.shape[-1], picture.shape[-1])
     difference = (seen - picture / 255).abs()
     assert difference.mean() < CLOSE
@@ -100,6 +100,7 @@ def test_it_opens_with_the_photos_own_turn(opened: Page, scene: Reconstruction, 
     left = int(place)
     own = torch.lerp(kept.turn[left].float(), kept.turn[left + 1].float(), place - left)
     assert_shows(opened, own)
+    assert air(opened) == pytest.approx([(1 - START_ZOOM) / 2] * 4, abs=0.003)
 
 
 def says(page: Page, text: str) -> None:
