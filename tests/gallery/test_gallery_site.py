@@ -18,13 +18,13 @@ from bozzetto.config import ViewConfig
 from bozzetto.errors import InputError, OutputError
 from bozzetto.export.turn import turned
 from bozzetto.gallery import find_results, write_site
-from bozzetto.gallery.cards import OTHER_PRESET, PICTURES, UNKNOWN, card_of, preset_of, slugs
+from bozzetto.gallery.cards import PICTURES, UNKNOWN, card_of, slugs
 from bozzetto.general_model import GeneralFacts, GeneralModel
 from bozzetto.nets.networks import make_networks
 from bozzetto.pipeline import plan, refining
 from bozzetto.presets import PRESETS
 from bozzetto.results import Provenance, Reconstruction
-from bozzetto.results.facts import facts_of
+from bozzetto.results.facts import OTHER_PRESET, facts_of, preset_of
 from browser import fresh_page
 from tiny_run import photo, write_gan
 
@@ -244,7 +244,9 @@ def test_other_numbers_are_no_preset() -> None:
     fit = PRESETS["quick"]
     other = dataclasses.replace(fit, optim=dataclasses.replace(fit.optim, lr=0.123))
     assert preset_of(Provenance(config={"fit": other})) == OTHER_PRESET
-    assert preset_of(Provenance()) == UNKNOWN
+    for nothing in ({}, {"fit": {}}, {"fit": {"prior": {"shape": "box"}}}):
+        assert preset_of(Provenance(config=nothing)) == ""
+        assert card_of(dataclasses.replace(dome(16), provenance=Provenance(config=nothing)), "x", "x").preset == UNKNOWN
 
 
 def test_slugs_are_plain_and_different() -> None:
