@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from seen import START_ZOOM, air, choose, open_page, read_at, settle, shown, tensor_of, well_inside
+from synthetic_dome import stepped
 
+from bozzetto.export.colours import BACKGROUND
 from bozzetto.export.formats import export_all
 from bozzetto.export.images import depth_rgb, normal_rgb, shown_depth_range
 from bozzetto.export.matting import object_mask
@@ -220,6 +222,21 @@ def test_a_drag_to_the_right_moves_the_near_side_to_the_right_and_reset_takes_al
     opened.mouse.wheel(0, -300)
     opened.click("#reset")
     assert torch.equal(shown(opened), first)
+
+
+def test_a_jump_in_depth_is_cut_as_it_is_in_the_films_and_the_gallery(page: Page, tmp_path: Path) -> None:
+    scene = stepped()
+    open_page(page, write_viewer(scene, tmp_path / "viewer.html"))
+    page.fill("#canonical", "1")
+    seen = read_at(shown(page), scene.size, fine(scene))
+    (ours,) = turned(scene, torch.zeros(1, 6), fine(scene))
+    theirs, in_films = (
+        (picture - torch.tensor(ground)[:, None, None]).abs().amax(0) > 0.02
+        for picture, ground in ((seen, shown(page)[:, 0, 0].tolist()), (ours, BACKGROUND))
+    )
+    assert 0.5 < in_films.float().mean() < 0.7
+    inner = slice(FINE, -FINE)
+    assert (theirs != in_films)[inner, inner].float().mean() < 0.01
 
 
 def test_two_fingers_zoom(opened: Page) -> None:

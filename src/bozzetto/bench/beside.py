@@ -82,9 +82,9 @@ def check_same_photo(result: Reconstruction, head: HeadTruth) -> None:
 def pairs(
     result: Reconstruction, head: HeadTruth, new: Float[Tensor, "n 6"], size: int
 ) -> Iterator[tuple[Float[Tensor, "3 t t"], Float[Tensor, "3 t t"]]]:
-    """Ours and the truth from each of the new sides, drawn when asked for."""
+    """Ours and the truth from each of the new sides, drawn when asked for. Neither is cut: ears are part of a head."""
     ours, true = views_of(result, head, new)
-    return zip(turned(result, ours, size), turned(truth_scene(head), true, size), strict=True)
+    return zip(turned(result, ours, size, cut=False), turned(truth_scene(head), true, size, cut=False), strict=True)
 
 
 def beside_frames(

@@ -11,6 +11,7 @@ from torch import Tensor
 from bozzetto.export.colours import BACKGROUND
 from bozzetto.export.images import over
 from bozzetto.export.matting import at_size, cut_out, object_mask, soft_edge
+from bozzetto.export.piece import drawn_mask
 from bozzetto.export.scene import Scene, factors_of
 from bozzetto.geometry import shade
 from bozzetto.geometry.heightfield import normals
@@ -19,9 +20,9 @@ from bozzetto.geometry.warp import resize_grid, sample
 from bozzetto.types import Camera, Factors
 
 
-def _prepare(scene: Scene, size: int) -> tuple[Factors, Camera, Float[Tensor, "1 1 t t"]]:
+def _prepare(scene: Scene, size: int, cut: bool = True) -> tuple[Factors, Camera, Float[Tensor, "1 1 t t"]]:
     far = scene.depth_range.far + FAR_MARGIN  # the renderer masks what lies there
-    mask = object_mask(scene.canonical_mask[None], scene.normal[None])
+    mask = drawn_mask(scene) if cut else object_mask(scene.canonical_mask[None], scene.normal[None])
     factors = cut_out(factors_of(scene), mask, far)
     fine, camera = at_size(factors, scene.camera, size)
     return fine, camera, soft_edge(resize_grid(mask, size))
@@ -34,12 +35,15 @@ def turned(
     size: int,
     light: Float[Tensor, "4"] | Float[Tensor, "n 4"] | None = None,
     background: tuple[float, ...] = BACKGROUND,
+    cut: bool = True,
 ) -> Iterator[Float[Tensor, "3 t t"]]:
     """A picture [3, size, size] in [0, 1] for each view, drawn when asked for.
 
-    light: the photo's own if not given, another for all views, or one for each.
+    Args:
+        light: the photo's own if not given, another for all views, or one for each.
+        cut: in one piece, cut at jumps in depth as the mesh and the viewer are; otherwise jumps are spanned.
     """
-    factors, camera, mask = _prepare(scene, size)
+    factors, camera, mask = _prepare(scene, size, cut)
     normal = normals(factors.depth, camera)
     lamps = (scene.light if light is None else light).expand(len(views), 4)
     shone: Tensor | None = None
