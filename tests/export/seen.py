@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 
+START_ZOOM = 0.85  # what the viewer opens with, as in viewer/src/state.js
+
+
 def settle(page: Page) -> None:
     """Wait until what was asked for is drawn."""
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -44,12 +47,22 @@ def shown(page: Page) -> Tensor:
     return picture[:, top : top + side, left : left + side]
 
 
-def read_at(picture: Tensor, size: int, count: int) -> Tensor:
-    """The canvas read at the pixel centres of a picture of `count` pixels that the camera of `size` pixels takes.
+def air(page: Page) -> list[float]:
+    """The ground's share of the canvas's middle square above, below, left and right of what is shown."""
+    picture = shown(page)
+    drawn = (picture - picture[:, :1, :1]).abs().amax(0) > 0.02
+    side = drawn.shape[0]
+    found = [drawn.any(dim=axis).nonzero()[[0, -1], 0].tolist() for axis in (1, 0)]
+    return [share for first, last in found for share in (first / side, (side - 1 - last) / side)]
 
-    The outermost centres of all our pictures lie on the same rays, half a pixel of `size` inside the canvas.
+
+def read_at(picture: Tensor, size: int, count: int) -> Tensor:
+    """The canvas, zoomed as it opens, read at the pixel centres of a picture of `count` pixels.
+
+    The camera has `size` pixels: the outermost centres of all our pictures lie on the same rays, half a pixel of `size`
+    inside the picture's square.
     """
-    ticks = torch.linspace(-1, 1, count) * (size - 1) / size
+    ticks = torch.linspace(-1, 1, count) * START_ZOOM * (size - 1) / size
     y, x = torch.meshgrid(ticks, ticks, indexing="ij")
     return F.grid_sample(picture[None], torch.stack((x, y), dim=-1)[None], align_corners=False)[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,20 @@ def dome(size: int = 32, view: tuple[float, ...] = (0.05, 0.2, 0.03, 0.004, -0.0
     plain = assemble(noise, noise, mask, factors, latent, camera, limits, provenance)
     photo = plain.recon[None].clamp(0, 1)
     return assemble(photo, (photo + noise).clamp(0, 1), mask, factors, latent, camera, limits, provenance)
+
+
+def stepped(size: int = 32) -> Reconstruction:
+    """A wall over the whole picture whose right two fifths lie behind a jump in depth, with an island of the near
+    depth in their midst; seen and lit from the front."""
+    scene = dome(size, (0.0,) * 6)
+    depth = torch.full_like(scene.depth, 0.98)
+    far = slice(3 * size // 5, size)
+    depth[..., far] = 1.04
+    depth[0, size // 2 : size // 2 + 4, -6:-2] = 0.98
+    flat = torch.zeros_like(scene.normal)
+    flat[2] = -1
+    whole = torch.ones_like(scene.canonical_mask)
+    return dataclasses.replace(scene, depth=depth, normal=flat, canonical_mask=whole)
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import torch
-from synthetic_dome import dome
+from synthetic_dome import dome, stepped
 
 from bozzetto.export.colours import BACKGROUND
 from bozzetto.export.matting import object_mask
+from bozzetto.export.mesh import mesh_of
 from bozzetto.export.paths import turn_row
+from bozzetto.export.piece import drawn_mask
 from bozzetto.export.turn import relit, turned
 from bozzetto.results import Reconstruction
 
@@ -69,3 +71,30 @@ def test_light_from_the_left_falls_on_the_left(scene: Reconstruction) -> None:
     assert (left - right)[:, 15:25, 26:32].mean() < -0.1
     assert (above - below)[:, 8:14, 15:25].mean() > 0.1
     assert (above - below)[:, 26:32, 15:25].mean() < -0.1
+
+
+def test_what_lies_behind_a_jump_is_cut_away_as_from_the_mesh() -> None:
+    scene = stepped()
+    size = scene.size
+    mesh = mesh_of(scene)
+    kept = torch.zeros(size, size)
+    columns, rows = (torch.from_numpy(mesh.uv * 256 - 0.5) / 255 * (size - 1)).round().long().T
+    kept[rows, columns] = 1
+    assert kept[:, : size // 2].all()
+    assert not kept[:, 2 * size // 3 :].any()
+    ground = torch.tensor(BACKGROUND)[:, None, None]
+    for front in (next(turned(scene, torch.zeros(1, 6), size)), next(relit(scene, scene.light[None], size))):
+        drawn = (front - ground).abs().amax(0) > 0.02
+        assert (drawn != kept.bool())[1:-1].float().mean() < 2 / size  # the cut is a pixel wide on either side
+        assert drawn[:, : size // 2].all()
+    # spanned, the wall between the two would be seen from the side
+    view = torch.tensor([[0, 0.35, 0, 0, 0, 0]])
+    side = [next(turned(scene, view, 64, cut=cut)) for cut in (True, False)]
+    shares = [float(((one - ground).abs().amax(0) > 0.02).float().mean()) for one in side]
+    assert shares[0] < 0.8 * shares[1]
+
+
+def test_an_object_in_one_piece_is_not_cut(scene: Reconstruction) -> None:
+    plain = object_mask(scene.canonical_mask[None], scene.normal[None])
+    assert torch.equal(drawn_mask(scene), plain)
+    assert not torch.equal(drawn_mask(stepped()), torch.ones(1, 1, 32, 32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from seen import choose, open_page, read_at, settle, shown, tensor_of, well_inside
+from seen import START_ZOOM, air, choose, open_page, read_at, settle, shown, tensor_of, well_inside
+from synthetic_dome import stepped
 
+from bozzetto.export.colours import BACKGROUND
 from bozzetto.export.formats import export_all
 from bozzetto.export.images import depth_rgb, normal_rgb, shown_depth_range
 from bozzetto.export.matting import object_mask
 from bozzetto.export.turn import relit, turned
+from bozzetto.export.viewer import write_viewer
 from bozzetto.results import Reconstruction
 from browser import fresh_page
 
@@ -73,6 +77,21 @@ def test_the_first_picture_is_the_reconstruction(opened: Page, scene: Reconstruc
     inside = well_inside(scene.mask, 3)
     assert inside.sum() > 100
     assert (seen - scene.recon.clamp(0, 1))[:, inside].abs().mean() < CLOSE
+
+
+def test_it_opens_with_air_around_an_object_that_fills_its_picture(
+    page: Page, scene: Reconstruction, tmp_path: Path
+) -> None:
+    whole = torch.ones_like(scene.canonical_mask)
+    wall = dataclasses.replace(scene, canonical_mask=whole, depth=whole, view=torch.zeros(6))
+    open_page(page, write_viewer(wall, tmp_path / "viewer.html"))
+    for viewport in ((960, 720), (1280, 720), (390, 844)):
+        page.set_viewport_size(dict(zip(("width", "height"), viewport, strict=True)))
+        assert air(page) == pytest.approx([(1 - START_ZOOM) / 2] * 4, abs=0.02)
+        page.focus("#object")
+        page.keyboard.press("+")
+        page.click("#reset")
+        assert air(page) == pytest.approx([(1 - START_ZOOM) / 2] * 4, abs=0.02)
 
 
 def test_turning_by_keys_shows_what_the_renderer_renders_from_there(opened: Page, scene: Reconstruction) -> None:
@@ -203,6 +222,21 @@ def test_a_drag_to_the_right_moves_the_near_side_to_the_right_and_reset_takes_al
     opened.mouse.wheel(0, -300)
     opened.click("#reset")
     assert torch.equal(shown(opened), first)
+
+
+def test_a_jump_in_depth_is_cut_as_it_is_in_the_films_and_the_gallery(page: Page, tmp_path: Path) -> None:
+    scene = stepped()
+    open_page(page, write_viewer(scene, tmp_path / "viewer.html"))
+    page.fill("#canonical", "1")
+    seen = read_at(shown(page), scene.size, fine(scene))
+    (ours,) = turned(scene, torch.zeros(1, 6), fine(scene))
+    theirs, in_films = (
+        (picture - torch.tensor(ground)[:, None, None]).abs().amax(0) > 0.02
+        for picture, ground in ((seen, shown(page)[:, 0, 0].tolist()), (ours, BACKGROUND))
+    )
+    assert 0.5 < in_films.float().mean() < 0.7
+    inner = slice(FINE, -FINE)
+    assert (theirs != in_films)[inner, inner].float().mean() < 0.01
 
 
 def test_two_fingers_zoom(opened: Page) -> None:

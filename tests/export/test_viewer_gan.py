@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from seen import choose, open_page, read_at, settle, shown
+from seen import START_ZOOM, air, choose, open_page, read_at, settle, shown
 
 from bozzetto.export.atlas import TILE_PX, atlas_of, laid_out
 from bozzetto.export.paths import gan_lights, gan_views
@@ -63,6 +63,7 @@ def shared(
 @pytest.fixture
 def opened(shared: Page) -> Page:
     """The one page, showing the pictures through the GAN as it does at first."""
+    shared.set_viewport_size({"width": 960, "height": 720})
     shared.check("#drag-turn", force=True)
     choose(shared, "gan")
     shared.click("#reset")
@@ -70,7 +71,7 @@ def opened(shared: Page) -> Page:
 
 
 def assert_shows(page: Page, picture: torch.Tensor) -> None:
-    """The canvas is this picture, [3, S, S] of 0 to 255, up to its edges."""
+    """The canvas is this picture, [3, S, S] of 0 to 255, up to the picture's edges."""
     seen = read_at(shown(page), picture.shape[-1], picture.shape[-1])
     difference = (seen - picture / 255).abs()
     assert difference.mean() < CLOSE
@@ -100,6 +101,7 @@ def test_it_opens_with_the_photos_own_turn(opened: Page, scene: Reconstruction, 
     left = int(place)
     own = torch.lerp(kept.turn[left].float(), kept.turn[left + 1].float(), place - left)
     assert_shows(opened, own)
+    assert air(opened) == pytest.approx([(1 - START_ZOOM) / 2] * 4, abs=0.003)
 
 
 def says(page: Page, text: str) -> None:
@@ -162,6 +164,44 @@ def test_the_saved_picture_is_the_one_that_is_shown(opened: Page, kept: ThroughG
         picture = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1) / 255
     small = read_at(picture, kept.relight.shape[-1], kept.relight.shape[-1])
     assert (small - kept.relight[8] / 255).abs().mean() < CLOSE
+
+
+# Whether the middle of each of these is in sight and not under anything else.
+IN_SIGHT = """(all) => all.every((element) => {
+  const box = element.getBoundingClientRect();
+  const found = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+  return found === element || element.contains(found);
+})"""
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1280, 800), (844, 390)])
+def test_the_buttons_are_in_sight_however_long_the_panel_is(opened: Page, size: tuple[int, int]) -> None:
+    opened.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    buttons, words = opened.get_by_role("button"), opened.locator("#facts dd, #help")
+    assert buttons.all_inner_texts() == ["Reset", "Save picture", "Download GLB"]
+    for colour in ("lit", "gan"):
+        choose(opened, colour)
+        settle(opened)
+        opened.locator("aside").evaluate("aside => aside.scrollTo(0, 0)")
+        assert buttons.evaluate_all(IN_SIGHT)
+        assert not words.last.evaluate_all(IN_SIGHT)  # the panel is longer than the page
+        opened.locator("aside").evaluate("aside => aside.scrollTo(0, aside.scrollHeight)")
+        assert buttons.evaluate_all(IN_SIGHT)
+        assert words.last.evaluate_all(IN_SIGHT)
+
+
+def test_what_a_key_focuses_is_not_under_the_buttons(opened: Page) -> None:
+    opened.set_viewport_size({"width": 1280, "height": 500})
+    choose(opened, "lit")
+    settle(opened)
+    opened.locator("aside").evaluate("aside => aside.scrollTo(0, 0)")
+    opened.focus("#drag-turn")
+    reached = []
+    while "reset" not in reached:
+        opened.keyboard.press("Tab")
+        reached.append(opened.evaluate("document.activeElement.id"))
+        assert opened.locator(":focus").evaluate_all(IN_SIGHT), reached
+    assert {"pad", "ambient", "diffuse", "canonical"} < set(reached)
 
 
 def test_a_result_without_them_has_no_such_choice(page: Page, scene: Reconstruction, tmp_path: Path) -> None:

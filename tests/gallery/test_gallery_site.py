@@ -18,13 +18,13 @@ from bozzetto.config import ViewConfig
 from bozzetto.errors import InputError, OutputError
 from bozzetto.export.turn import turned
 from bozzetto.gallery import find_results, write_site
-from bozzetto.gallery.cards import OTHER_PRESET, PICTURES, UNKNOWN, card_of, preset_of, slugs
+from bozzetto.gallery.cards import PICTURES, UNKNOWN, card_of, slugs
 from bozzetto.general_model import GeneralFacts, GeneralModel
 from bozzetto.nets.networks import make_networks
 from bozzetto.pipeline import plan, refining
 from bozzetto.presets import PRESETS
 from bozzetto.results import Provenance, Reconstruction
-from bozzetto.results.facts import facts_of
+from bozzetto.results.facts import OTHER_PRESET, facts_of, preset_of
 from browser import fresh_page
 from tiny_run import photo, write_gan
 
@@ -144,6 +144,33 @@ def test_the_wipe_shows_the_first_on_its_left_and_the_second_on_its_right(opened
     assert opened.locator(".pick input:checked").count() == 0
 
 
+# Of the comparison's panel: its height, whether the page is wider than the window, and the pictures' share of its area.
+FILLED = """() => {
+  const panel = document.getElementById("compare").getBoundingClientRect();
+  const area = [...document.querySelectorAll("#compare figure :is(.wipe, .whole > img)")]
+    .map(element => element.getBoundingClientRect()).reduce((sum, box) => sum + box.width * box.height, 0);
+  return [panel.height, document.documentElement.scrollWidth, area / (panel.width * panel.height)];
+}"""
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (960, 720), (390, 844)])
+def test_the_two_pictures_fill_the_comparison_and_it_fits_the_window(
+    page: Page, site: Path, size: tuple[int, int]
+) -> None:
+    page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    open_page(page, site / "index.html")
+    for slug in ("head-one", "head-two"):
+        page.check(f'.pick input[value="{slug}"]')
+    page.evaluate(DECODED)
+    height, wide, share = page.evaluate(FILLED)
+    assert height <= size[1]
+    assert wide == size[0]
+    assert share > 0.6
+    for slug, name in (("head-one", "head one"), ("head-two", "head two")):
+        image = page.get_by_role("img", name=f"{name}: As in the photo")
+        assert (image.get_attribute("src") or "") == f"{slug}.pose.jpg"
+
+
 def _resized(path: Path, side: int) -> bytes:
     buffer = io.BytesIO()
     Image.open(path).resize((side, side), Image.Resampling.BILINEAR).save(buffer, format="PNG")
@@ -244,7 +271,9 @@ def test_other_numbers_are_no_preset() -> None:
     fit = PRESETS["quick"]
     other = dataclasses.replace(fit, optim=dataclasses.replace(fit.optim, lr=0.123))
     assert preset_of(Provenance(config={"fit": other})) == OTHER_PRESET
-    assert preset_of(Provenance()) == UNKNOWN
+    for nothing in ({}, {"fit": {}}, {"fit": {"prior": {"shape": "box"}}}):
+        assert preset_of(Provenance(config=nothing)) == ""
+        assert card_of(dataclasses.replace(dome(16), provenance=Provenance(config=nothing)), "x", "x").preset == UNKNOWN
 
 
 def test_slugs_are_plain_and_different() -> None:

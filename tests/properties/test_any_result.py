@@ -19,9 +19,8 @@ from synthetic_dome import dome
 
 from bozzetto.cli.estimate_views import estimate
 from bozzetto.export.viewer import viewer_frame
-from bozzetto.gallery.cards import preset_of
 from bozzetto.results import Reconstruction
-from bozzetto.results.facts import facts_of
+from bozzetto.results.facts import facts_of, preset_of
 from bozzetto.results.folder import RECORD, SCENE, is_result_folder, read, read_log, read_networks, read_preview, write
 from bozzetto.results.partial import STATE, Partial, open_partial
 from bozzetto.results.provenance import Provenance, plain

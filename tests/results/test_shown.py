@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from bozzetto.config import FitConfig
+from bozzetto.presets import PRESETS
 from bozzetto.results import Reconstruction
 from bozzetto.results.facts import duration, facts_of, scores_of, seconds_of
 from bozzetto.results.provenance import Provenance
@@ -63,12 +65,32 @@ def test_view_is_the_pose_and_called_it_is_show(record: Reconstruction, tmp_path
     assert [field.name for field in dataclasses.fields(record)].count("view") == 1
 
 
+def replaced_prior(preset: str, shape: str) -> FitConfig:
+    fit = PRESETS[preset]
+    return dataclasses.replace(fit, prior=dataclasses.replace(fit.prior, shape=shape))
+
+
+def test_the_page_lists_preset_and_scores_beside_the_object(page: Page, record: Reconstruction, tmp_path: Path) -> None:
+    made = Provenance(
+        config={"fit": replaced_prior("rep", "ellipsoid")}, metrics={"mad_depth_deg": 12.345, "side_x100": 0.61}
+    )
+    dataclasses.replace(record, provenance=made).show(tmp_path / "a.html", browser=False)
+    page.goto((tmp_path / "a.html").as_uri())
+    page.locator("html[data-ready]").wait_for()
+    rows = page.locator("#facts div").evaluate_all("all => all.map(row => [...row.children].map(e => e.textContent))")
+    assert [row for row in rows if row[0] in ("Preset", "MAD", "SIDE ×100")] == [
+        ["Preset", "rep"],
+        ["MAD", "12.35°"],
+        ["SIDE ×100", "0.61"],
+    ]
+
+
 def test_facts_name_what_is_known_and_nothing_else() -> None:
     assert facts_of(Provenance(), 64) == {"Size": "64 px"}
     told = facts_of(
         Provenance(
             input_name="a.png",
-            config={"category": "cat", "fit": {"prior": {"shape": "box"}}},
+            config={"category": "cat", "fit": replaced_prior("quick", "box")},
             seed=0,
             generator_name="g",
             seconds={"mask": 0.5, "stages": {"one": 59.0}},
@@ -76,7 +98,18 @@ def test_facts_name_what_is_known_and_nothing_else() -> None:
         ),
         64,
     )
-    assert list(told.values()) == ["a.png", "g", "cat", "box", "0", "64 px", "1 min 00 s", "10.00°", "0.50"]
+    assert told == {
+        "Photo": "a.png",
+        "Generator": "g",
+        "Category": "cat",
+        "Starting shape": "box",
+        "Preset": "quick",
+        "Seed": "0",
+        "Size": "64 px",
+        "Made in": "1 min 00 s",
+        "MAD": "10.00°",
+        "SIDE ×100": "0.50",
+    }
 
 
 def test_odd_records_give_fewer_facts_and_no_error() -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 HEAD = Path(__file__).parents[2] / "src" / "bozzetto" / "assets" / "demo_head.png"
+OUTLINED = """() => [...document.querySelectorAll("*")]
+  .filter(element => getComputedStyle(element).outlineStyle !== "none").map(element => element.id || element.tagName)"""
 PIXELS = "id => { const c = document.getElementById(id); return c.toDataURL(); }"
 
 
@@ -55,6 +57,7 @@ def test_a_dropped_photo_becomes_an_object_before_ones_eyes(page: Page, address:
     page.wait_for_function("() => document.getElementById('detail-title').textContent")
     assert page.locator("#detail-title").inner_text() == name  # as text: nothing of it ran
     page.locator("#working").wait_for()
+    assert page.locator("#said").inner_text() == ""  # of a photo that is worked on, not that it were in the queue
     page.locator("#turner").wait_for()  # the object appears while it is being fitted
     assert page.locator("#now").inner_text().startswith("Step ")
     first = page.evaluate(PIXELS, "turn")
@@ -99,12 +102,15 @@ def test_photos_are_cancelled_resumed_and_deleted_by_buttons(page: Page, address
     page.get_by_label("Schedule").select_option("long")
     before = page.locator("#list li").count()
     page.locator("#photo").set_input_files([HEAD, HEAD])
-    page.get_by_text("2 photos are in the queue.").wait_for()
+    page.get_by_text("1 photo is in the queue.").wait_for()  # the other is worked on, which the list says
     assert page.locator("#list li").count() == before + 2
+    assert page.evaluate("document.activeElement.id") == "detail-title"  # a screen reader goes on there
+    assert page.evaluate(OUTLINED) == []
     waiting, at_work = page.locator("#list button").nth(0), page.locator("#list button").nth(1)
     waiting.get_by_text("Waiting, next in turn").wait_for()
     waiting.click()
     page.get_by_role("button", name="Cancel").click()
+    page.wait_for_function("() => !document.getElementById('said').textContent")  # nothing is in the queue any more
     page.get_by_role("button", name="Resume").wait_for()
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Delete").click()
@@ -117,6 +123,14 @@ def test_photos_are_cancelled_resumed_and_deleted_by_buttons(page: Page, address
     assert STOPPED in page.locator("#state").inner_text()
     page.get_by_role("button", name="Delete").click()
     page.wait_for_function("n => document.querySelectorAll('#list li').length === n", arg=before)
+
+
+def test_a_key_that_chooses_photos_shows_where_it_is(page: Page, address: str) -> None:
+    page.goto(address)
+    page.locator("#gan option").first.wait_for(state="attached")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "photo"
+    assert "drop" in page.evaluate(OUTLINED)
 
 
 def test_what_is_no_photo_is_told_on_the_page(browser: Browser, address: str, tmp_path: Path) -> None:

@@ -36,8 +36,8 @@ function compare() {
   if (picked.length < 2) return;
   for (const [index, id] of ["first", "second"].entries()) {
     const card = cards.find((one) => one.slug === picked[index]);
-    at(id).src = `${card.slug}.${at("kind").value}.jpg`;
-    at(id).alt = `${card.name}: ${at("kind").selectedOptions[0].textContent}`;
+    at(id).src = at(`${id}-whole`).src = `${card.slug}.${at("kind").value}.jpg`;
+    at(`${id}-whole`).alt = `${card.name}: ${at("kind").selectedOptions[0].textContent}`;
     at(`${id}-name`).textContent = [card.name, card.line].filter(Boolean).join(" · ");
   }
   wipe();

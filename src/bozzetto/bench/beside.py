@@ -88,9 +88,9 @@ def check_same_photo(result: Reconstruction, head: HeadTruth) -> None:
 def pairs(
     result: Reconstruction, head: HeadTruth, new: Float[Tensor, "n 6"], size: int
 ) -> Iterator[tuple[Float[Tensor, "3 t t"], Float[Tensor, "3 t t"]]]:
-    """Ours and the truth from each of the new sides, drawn when asked for."""
+    """Ours and the truth from each of the new sides, drawn when asked for. Neither is cut: ears are part of a head."""
     ours, true = views_of(result, head, new)
-    return zip(turned(result, ours, size), turned(truth_scene(head), true, size), strict=True)
+    return zip(turned(result, ours, size, cut=False), turned(truth_scene(head), true, size, cut=False), strict=True)
 
 
 def lit_pairs(
@@ -101,7 +101,7 @@ def lit_pairs(
     Both are shaded as the heads are, shading^(1 / 1.6) in display values. Albedo is known up to a factor: ours takes
     the one, of least squares, that brings it nearest to the photo under the photo's true light.
     """
-    albedo, normal, alpha = unlit(result, size)
+    albedo, normal, alpha = unlit(result, size, cut=False)
     known = head.mask.to(head.albedo.dtype)
     true_albedo = resize_grid(carry_colours(head.albedo ** (1 / GAMMA), known), size)
     true_normal = F.normalize(resize_grid(extend(head.normal, known), size), dim=1)

@@ -13,6 +13,7 @@ from torch import Tensor
 from bozzetto.export.colours import BACKGROUND
 from bozzetto.export.images import over
 from bozzetto.export.matting import at_size, cut_out, object_mask, push_back, soft_edge
+from bozzetto.export.piece import drawn_mask
 from bozzetto.export.scene import Scene, factors_of
 from bozzetto.geometry import shade
 from bozzetto.geometry.heightfield import normals
@@ -21,9 +22,9 @@ from bozzetto.geometry.warp import resize_grid, sample
 from bozzetto.types import Camera, Factors
 
 
-def _prepare(scene: Scene, size: int) -> tuple[Factors, Camera, Float[Tensor, "1 1 t t"]]:
+def _prepare(scene: Scene, size: int, cut: bool = True) -> tuple[Factors, Camera, Float[Tensor, "1 1 t t"]]:
     far = scene.depth_range.far + FAR_MARGIN  # the renderer masks what lies there
-    mask = object_mask(scene.canonical_mask[None], scene.normal[None])
+    mask = drawn_mask(scene) if cut else object_mask(scene.canonical_mask[None], scene.normal[None])
     fine, camera = at_size(cut_out(factors_of(scene), mask), scene.camera, size)
     fine = replace(fine, depth=push_back(fine.depth, mask, far))
     return fine, camera, soft_edge(resize_grid(mask, size))
@@ -36,12 +37,15 @@ def turned(
     size: int,
     light: Float[Tensor, "4"] | Float[Tensor, "n 4"] | None = None,
     background: tuple[float, ...] = BACKGROUND,
+    cut: bool = True,
 ) -> Iterator[Float[Tensor, "3 t t"]]:
     """A picture [3, size, size] in [0, 1] for each view, drawn when asked for.
 
-    light: the photo's own if not given, another for all views, or one for each.
+    Args:
+        light: the photo's own if not given, another for all views, or one for each.
+        cut: in one piece, cut at jumps in depth as the mesh and the viewer are; otherwise jumps are spanned.
     """
-    factors, camera, mask = _prepare(scene, size)
+    factors, camera, mask = _prepare(scene, size, cut)
     normal = normals(factors.depth, camera)
     lamps = (scene.light if light is None else light).expand(len(views), 4)
     shone: Tensor | None = None
@@ -56,10 +60,10 @@ def turned(
 
 @torch.no_grad()
 def unlit(
-    scene: Scene, size: int, view: Float[Tensor, "6"] | None = None
+    scene: Scene, size: int, view: Float[Tensor, "6"] | None = None, cut: bool = True
 ) -> tuple[Float[Tensor, "1 3 t t"], Float[Tensor, "1 3 t t"], Float[Tensor, "1 1 t t"]]:
     """What a light falls on, in the photo's pose or another: albedo, unit normals, and 1 where the object covers it."""
-    factors, camera, mask = _prepare(scene, size)
+    factors, camera, mask = _prepare(scene, size, cut)
     pose = (scene.view if view is None else view)[None]
     sight = look(factors.depth, pose, camera, scene.depth_range)
     seen = sample(torch.cat((factors.albedo, normals(factors.depth, camera), mask), dim=1), sight.grid)

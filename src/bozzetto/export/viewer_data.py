@@ -11,19 +11,16 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor
 
 from bozzetto.export.atlas import atlas_of
 from bozzetto.export.colours import depth_table
 from bozzetto.export.glb import glb_bytes
 from bozzetto.export.images import png_bytes, shown_depth_range, to_uint8
-from bozzetto.export.matting import binary, cut_out, object_mask, resample_smooth
-from bozzetto.export.mesh import MAX_STRETCH, mesh_of, stretch, unit_scale
-from bozzetto.export.outline import largest_part
+from bozzetto.export.matting import cut_out, resample_smooth
+from bozzetto.export.mesh import mesh_of
+from bozzetto.export.piece import drawn_mask
 from bozzetto.export.scene import Scene, factors_of
-from bozzetto.geometry.heightfield import grid_faces, normals
+from bozzetto.geometry.heightfield import normals
 from bozzetto.geometry.warp import resize_grid
 from bozzetto.types import Camera
 
@@ -35,31 +32,6 @@ NORMAL_STEPS = 32767  # a normal's x and y as 16-bit whole numbers; z follows, s
 def grid_size(size: int) -> int:
     """Vertices a side: a whole number of them from pixel to pixel, so that each pixel keeps its depth."""
     return min(max(1, round((GRID - 1) / (size - 1))) * (size - 1) + 1, MAX_SIDE)
-
-
-def one_piece(
-    mask: Float[Tensor, "1 1 s s"], depth: Float[Tensor, "1 1 s s"], camera: Camera
-) -> Float[Tensor, "1 1 s s"]:
-    """The mask cut at jumps in depth and then without the islands beside its largest part, as the mesh is.
-
-    A cut is a pixel wide on either side, so that its rim can be smoothed as that of `object_mask` is.
-    """
-    size = camera.size
-    inside, faces = binary(mask), grid_faces(size).numpy()
-    faces = faces[(inside.reshape(-1) > 0).numpy()[faces].all(axis=1)]
-    ticks = np.linspace(0, 1, size)
-    plane = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
-    torn = stretch(depth.reshape(-1).double().numpy() * unit_scale(camera), plane, faces) > MAX_STRETCH
-    whole = np.ones(size * size, dtype=bool)
-    whole[faces[torn]] = False
-    kept = np.zeros(size * size, dtype=np.float32)
-    kept[largest_part(faces[whole[faces].all(axis=1)], size * size)] = 1
-    if not kept.any():
-        return mask
-    piece = torch.from_numpy(kept).reshape(mask.shape)
-    for _ in range(2):
-        piece = F.avg_pool2d(piece, 3, stride=1, padding=1, count_include_pad=False)
-    return torch.minimum(mask, piece)
 
 
 def _coded(values: np.ndarray, kind: str) -> str:
@@ -74,7 +46,7 @@ def viewer_data(scene: Scene) -> dict[str, Any]:
     `gan` the pictures through the GAN (`export.atlas`), or null.
     """
     size = scene.camera.size
-    mask = one_piece(object_mask(scene.canonical_mask[None], scene.normal[None]), scene.depth[None], scene.camera)
+    mask = drawn_mask(scene)
     factors = cut_out(factors_of(scene), mask)
     grid, texture = grid_size(size), min(size, MAX_SIDE)
     depth = resample_smooth(factors.depth, grid)

@@ -16,16 +16,12 @@ from bozzetto.export.images import depth_rgb, normal_rgb, shown_depth_range
 from bozzetto.export.paths import contrast_light
 from bozzetto.export.turn import relit, turned
 from bozzetto.geometry.warp import resize_grid
-from bozzetto.presets import PRESETS
 from bozzetto.results import Reconstruction
-from bozzetto.results.facts import GENERAL, duration, scores_of, seconds_of, start_of, text_at
-from bozzetto.results.provenance import Provenance, plain
+from bozzetto.results.facts import duration, preset_of, scores_of, seconds_of, start_of, text_at
 
 PICTURE_PX = 320
 TURN_DEG = 30.0
 UNKNOWN = "unknown"
-OTHER_PRESET = "own numbers"
-PREVIEW = "preview"
 
 # The pictures of each result, as files are called and as they are called on the page.
 PICTURES = {
@@ -67,43 +63,6 @@ class Card:
         return " · ".join([*told, self.seconds] if self.seconds else told)
 
 
-def preset_of(provenance: Provenance) -> str:
-    """The preset whose numbers the fit had, whatever shape it started from; the record does not name it.
-
-    A fit from a general model has its width, no prior and no turn of its own; without any stage it is a preview.
-    """
-    fit = provenance.config.get("fit")
-    if not isinstance(fit, Mapping):
-        return UNKNOWN
-    general = start_of(provenance) == GENERAL
-    if general and not fit.get("stages"):
-        return PREVIEW
-    for name, preset in PRESETS.items():
-        numbers: Any = plain(preset)
-        if _chosen(_filled(fit, numbers), general) == _chosen(numbers, general):
-            return name
-    return OTHER_PRESET
-
-
-def _filled(fit: Mapping[str, Any], numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """A record's settings, with a preset's where an older version knew none."""
-    groups = {name: value for name, value in numbers.items() if isinstance(value, Mapping)}
-    kept = {name: {**value, **fit[name]} for name, value in groups.items() if isinstance(fit.get(name), Mapping)}
-    return {**numbers, **fit, **kept}
-
-
-def _chosen(fit: Any, general: bool) -> dict[str, Any]:
-    """The numbers of a fit that tell one preset from another; `compute` is how they are come by."""
-    left = (
-        {"prior": ("shape", "iterations"), "turn": ("use",), "nets": ("width",)} if general else {"prior": ("shape",)}
-    )
-    kept = {name: value for name, value in fit.items() if name != "compute"}
-    for group, names in left.items():
-        if isinstance(kept.get(group), Mapping):
-            kept[group] = {name: value for name, value in kept[group].items() if name not in names}
-    return kept
-
-
 def slugs(names: Iterable[str]) -> list[str]:
     """A part of a file name for each: a-z, 0-9 and -, each once."""
     made: list[str] = []
@@ -125,7 +84,7 @@ def card_of(result: Reconstruction, slug: str, folder_name: str) -> Card:
         folder_name or result.title,
         text_at(provenance, "category") or UNKNOWN,
         start_of(provenance) or UNKNOWN,
-        preset_of(provenance),
+        preset_of(provenance) or UNKNOWN,
         scores_of(provenance),
         duration(seconds) if seconds > 0 else "",
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bozzetto.results.provenance import Provenance
+from bozzetto.presets import PRESETS
+from bozzetto.results.provenance import Provenance, plain
 
 # The scores that are shown: name in the record, title, unit.
 SCORES = (("mad_depth_deg", "MAD", "°"), ("side_x100", "SIDE ×100", ""))
@@ -35,6 +36,8 @@ def _numbers(values: Any) -> list[float]:
 
 
 GENERAL = "general model"
+OTHER_PRESET = "own numbers"
+PREVIEW = "preview"
 
 
 def start_of(provenance: Provenance) -> str:
@@ -42,6 +45,44 @@ def start_of(provenance: Provenance) -> str:
     if text_at(provenance, "general_sha256"):
         return GENERAL
     return text_at(provenance, "fit", "prior", "shape")
+
+
+def preset_of(provenance: Provenance) -> str:
+    """The preset whose numbers the fit had, whatever shape it started from; empty where the numbers are not known.
+
+    The record does not name it. A fit from a general model has its width, no prior and no turn of its own; without any
+    stage it is a preview.
+    """
+    fit = provenance.config.get("fit")
+    if not isinstance(fit, Mapping) or "stages" not in fit:
+        return ""
+    general = start_of(provenance) == GENERAL
+    if general and not fit.get("stages"):
+        return PREVIEW
+    for name, preset in PRESETS.items():
+        numbers: Any = plain(preset)
+        if _chosen(_filled(fit, numbers), general) == _chosen(numbers, general):
+            return name
+    return OTHER_PRESET
+
+
+def _filled(fit: Mapping[str, Any], numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """A record's settings, with a preset's where an older version knew none."""
+    groups = {name: value for name, value in numbers.items() if isinstance(value, Mapping)}
+    kept = {name: {**value, **fit[name]} for name, value in groups.items() if isinstance(fit.get(name), Mapping)}
+    return {**numbers, **fit, **kept}
+
+
+def _chosen(fit: Any, general: bool) -> dict[str, Any]:
+    """The numbers of a fit that tell one preset from another; `compute` is how they are come by."""
+    left = (
+        {"prior": ("shape", "iterations"), "turn": ("use",), "nets": ("width",)} if general else {"prior": ("shape",)}
+    )
+    kept = {name: value for name, value in fit.items() if name != "compute"}
+    for group, names in left.items():
+        if isinstance(kept.get(group), Mapping):
+            kept[group] = {name: value for name, value in kept[group].items() if name not in names}
+    return kept
 
 
 def seconds_of(provenance: Provenance) -> float:
@@ -71,6 +112,7 @@ def facts_of(provenance: Provenance, size: int) -> dict[str, str]:
         "Generator": provenance.generator_name,
         "Category": text_at(provenance, "category"),
         "Starting shape": start_of(provenance),
+        "Preset": preset_of(provenance),
         "Seed": "" if provenance.seed is None else str(provenance.seed),
         "Size": f"{size} px",
         "Made in": duration(seconds) if seconds > 0 else "",

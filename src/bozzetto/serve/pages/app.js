@@ -14,19 +14,34 @@ let queue = [];
 let selected = location.hash.slice(1);
 let shown = {}; // of the selected job: what of it is on the page
 let maxUpload = Infinity;
+let sent = { ids: [], count: 0, refused: [] }; // of the last photos: those that wait, all that were taken, complaints
 
 const at = (id, rest) => `/api/jobs/${id}/${rest}`;
 
 // ---------------------------------------------------------------- new photos
 
 function say(text, bad = false) {
+  sent.ids = []; // what was said of them gives way
+  tell(text, bad);
+}
+
+function tell(text, bad) {
   byId("said").classList.toggle("bad", bad);
-  byId("said").textContent = text;
+  setText(byId("said"), text);
+}
+
+// The form speaks of the photos that it sent for as long as they wait; once they are worked on, the list says more.
+function tellSent() {
+  if (!sent.ids.length) return;
+  sent.ids = sent.ids.filter((id) => jobs.get(id)?.state === "waiting");
+  const waiting = sent.ids.length;
+  const which = sent.count === 1 ? "The photo is" : waiting === 1 ? "1 photo is" : `${waiting} photos are`;
+  tell([waiting ? `${which} in the queue.` : "", ...sent.refused].join(" ").trim(), sent.refused.length > 0);
 }
 
 async function upload(files) {
+  const ids = [];
   const refused = [];
-  let first = null;
   for (const [i, file] of files.entries()) {
     say(files.length > 1 ? `Sending ${i + 1} of ${files.length} ...` : "Sending ...");
     try {
@@ -37,19 +52,17 @@ async function upload(files) {
       const mask = byId("mask_file").files[0];
       if (mask) form.append("mask_file", mask);
       const job = await ask("/api/jobs", { method: "POST", body: form });
-      first ??= job;
+      if (!jobs.has(job.id)) keep(job); // else the server has told of it already, and perhaps that it runs
+      ids.push(job.id);
     } catch (error) {
       refused.push(`${file.name}: ${error.message}`);
     }
   }
   byId("photo").value = byId("camera").value = "";
-  const taken = files.length - refused.length;
-  say([taken ? `${taken === 1 ? "The photo is" : `${taken} photos are`} in the queue.` : "", ...refused].join(" ").trim(),
-    refused.length > 0);
-  if (first) {
-    keep(first);
-    select(first.id, true);
-  }
+  say(refused.join(" "), refused.length > 0);
+  sent = { ids, count: ids.length, refused };
+  tellSent();
+  if (ids.length) select(ids[0], true);
 }
 
 function listenForPhotos() {
@@ -256,10 +269,12 @@ const hear = {
     if (selected) select(selected);
     else showJob();
     showList();
+    tellSent();
   },
   job({ job }) {
     const before = jobs.get(job.id)?.state;
     keep(job);
+    tellSent();
     if (job.id !== selected) return;
     showJob();
     if (job.state !== before && (job.state === "done" || job.state === "running")) fetchMore(job.id);
@@ -284,6 +299,7 @@ const hear = {
   },
   gone({ id }) {
     jobs.delete(id);
+    tellSent();
     if (id === selected) {
       selected = [...jobs.keys()].at(-1) ?? "";
       if (selected) select(selected);
