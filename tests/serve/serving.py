@@ -56,7 +56,7 @@ def settings_for(folder: Path, **changes: Any) -> Settings:
 
 
 def head_settings(folder: Path) -> Settings:
-    """The built-in generator with a schedule of seconds, and a viewer at the end."""
+    """The built-in generators with a schedule of seconds, and a viewer at the end."""
     config = replace(
         SHORT,
         stages=(Stage(8, 4, 6, samples=1),),
@@ -65,7 +65,7 @@ def head_settings(folder: Path) -> Settings:
     )
     return Settings(
         folder / "served",
-        generators={"heads": "heads"},
+        generators={"heads": "heads", "cats": "cats"},
         presets={"short": config, "long": LONG},
         inversion=InvertConfig(steps=6, start_samples=32, poor_db=0.0, hopeless_db=0.0),
         formats=("png", "glb", "viewer"),

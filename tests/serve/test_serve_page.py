@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from PIL import Image
 from serving import server
@@ -17,6 +18,7 @@ from bozzetto.serve.foreman import STOPPED
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+PHOTO = Path(__file__).parents[1] / "photos" / "cat.jpg"  # Chelsea, a photograph of 451 x 300 px; see NOTICE
 HEAD = Path(__file__).parents[2] / "src" / "bozzetto" / "assets" / "demo_head.png"
 OUTLINED = """() => [...document.querySelectorAll("*")]
   .filter(element => getComputedStyle(element).outlineStyle !== "none").map(element => element.id || element.tagName)"""
@@ -50,10 +52,11 @@ def test_a_dropped_photo_becomes_an_object_before_ones_eyes(page: Page, address:
     page.goto(address)
     assert "token" not in page.url
     page.locator("#gan option").first.wait_for(state="attached")
+    page.locator("#gan").select_option("cats")
     page.locator("summary").click()
     page.locator("#mask").select_option("border")
-    name = "<img src=x onerror=document.title=1>.png"
-    drop(page, HEAD, name)
+    name = "<img src=x onerror=document.title=1>.jpg"
+    drop(page, PHOTO, name)
     page.wait_for_function("() => document.getElementById('detail-title').textContent")
     assert page.locator("#detail-title").inner_text() == name  # as text: nothing of it ran
     page.locator("#working").wait_for()
@@ -88,6 +91,12 @@ def test_a_dropped_photo_becomes_an_object_before_ones_eyes(page: Page, address:
     download.value.save_as(tmp_path / "recon.png")
     with Image.open(tmp_path / "recon.png") as picture:
         assert picture.size == (64, 64)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="input.png").click()
+    download.value.save_as(tmp_path / "input.png")
+    with Image.open(tmp_path / "input.png") as given, Image.open(PHOTO) as photo:
+        square = photo.crop((75, 0, 375, 300)).resize((64, 64), Image.Resampling.BOX)  # its middle, where the cat is
+        assert np.abs(np.asarray(given.convert("RGB"), float) - np.asarray(square, float)).mean() < 4
     assert page.title() == "Bozzetto"
 
     page.reload()  # the cookie opens it again, and the object is still there

@@ -9,9 +9,24 @@ from bozzetto.errors import InputError
 from bozzetto.presets import PRESETS
 from bozzetto.priors.registry import PRIORS
 
-Kind = Literal["perfect", "constant", "average", "prior", "fit", "supervised", "general"]
+Kind = Literal["perfect", "spoilt", "constant", "average", "prior", "fit", "supervised", "general"]
 
 PERFECT = "perfect"
+
+# The truth with one thing wrong (`bench/spoilt.py`): row -> what, and how much of it.
+_AMOUNTS = {
+    "blurred": (0.0, 1.0, 2.0, 3.0, 5.0),  # sigma, pixels of 64 a side
+    "tilted": (4.0, 8.0, 12.0),  # degrees
+    "turned": (4.0, 8.0, 12.0),  # degrees
+    "stretched": (0.6, 0.8, 1.25, 1.5),  # times as deep
+}
+_UNITS = {
+    "blurred": "blurred by {} px of 64",
+    "tilted": "nods by {} degrees too much",
+    "turned": "turned by {} degrees too much",
+    "stretched": "its relief {} times as deep",
+}
+FAULTS = {f"{way}:{amount:g}": (way, amount) for way, amounts in _AMOUNTS.items() for amount in amounts}
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,10 @@ _PRIORS = tuple(
     for prior in PRIORS.values()
     if prior.has_shape
 )
+_SPOILT = tuple(
+    Row(name, "spoilt", f"the truth as a height field, {_UNITS[way].format(f'{amount:g}')}", name)
+    for name, (way, amount) in FAULTS.items()
+)
 _FITS = tuple(Row(name, "fit", f"the preset {name}", name, seeded=True) for name in PRESETS if name != "refine")
 _OTHERS = (
     Row("fit", "fit", "the preset of --preset with the flags of this command line", seeded=True),
@@ -43,7 +62,7 @@ _OTHERS = (
     Row("general+refine", "general", "the same, refined on each photo by the preset refine", "refine", seeded=True),
 )
 
-ROWS: dict[str, Row] = {row.name: row for row in (*_PLAIN, *_PRIORS, *_FITS, *_OTHERS)}
+ROWS: dict[str, Row] = {row.name: row for row in (*_PLAIN, *_SPOILT, *_PRIORS, *_FITS, *_OTHERS)}
 
 
 def find_rows(names: str) -> list[Row]:

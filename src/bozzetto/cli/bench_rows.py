@@ -13,6 +13,7 @@ from torch import Tensor
 from bozzetto.bench.makers import Fit, Fixed, Maker, Perfect, PriorAlone
 from bozzetto.bench.rows import ROWS, Row
 from bozzetto.bench.run_heads import HeadsRun, load_average, load_test_heads, training_split
+from bozzetto.bench.spoilt import Spoilt
 from bozzetto.bench.supervised import Supervised, SupervisedConfig
 from bozzetto.cli.progress import Shown
 from bozzetto.config import FitConfig
@@ -66,6 +67,8 @@ class Bench:
         args = self.args
         if row.kind == "perfect":
             return Perfect()
+        if row.kind == "spoilt":
+            return Spoilt(row.name)
         if row.kind == "constant":
             return Fixed(torch.ones(1, self.size, self.size))
         if row.kind == "average":
