@@ -17,7 +17,7 @@ from bozzetto.errors import InputError, OutputError
 from bozzetto.gan.zoo import load_gan
 from bozzetto.results import read_networks
 from bozzetto.results.folder import RECORD, THROUGH_GAN
-from bozzetto.through_gan import pictures_of
+from bozzetto.through_gan import _KNOWN, _yaw_of, pictures_of
 from tiny_run import CONFIG, INVERSION, photo, write_gan
 
 
@@ -54,6 +54,7 @@ def test_a_fit_ends_with_them(whole: Path) -> None:
 
 def test_made_later_they_are_the_same_bits(gan: Path, whole: Path, bare: Path, capsys: pytest.CaptureFixture) -> None:
     assert Reconstruction.load(bare).through_gan is None
+    _KNOWN.clear()  # as a process of its own would begin
     assert execute(["through-gan", str(bare), "--gan", str(gan), "--device", "cpu"]) == 0
     told = capsys.readouterr()
     assert told.out == f"{bare}\n"
@@ -62,6 +63,26 @@ def test_made_later_they_are_the_same_bits(gan: Path, whole: Path, bare: Path, c
     ]
     for name in (THROUGH_GAN, "gan_turn.mp4", "gan_relight.mp4"):
         assert (bare / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_the_generators_turn_is_looked_for_once_and_is_what_it_would_be(
+    gan: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another photo of the same kind takes what was found; another kind and unnamed networks look for their own."""
+    result, teacher = Reconstruction.load(whole), load_gan(gan)
+    _KNOWN.clear()
+    first = _yaw_of(result, teacher, "object", 8)
+    assert _yaw_of(result, load_gan(gan), "object", 8) is first
+    _KNOWN.clear()
+    again = _yaw_of(result, teacher, "object", 8)
+    assert again is not first
+    assert torch.equal(again.direction, first.direction)
+    assert again.rad == first.rad
+    assert _yaw_of(result, teacher, "heads", 8) is not again
+    monkeypatch.setattr(teacher, "info", replace(teacher.info, sha256=""))
+    before = len(_KNOWN)
+    _yaw_of(result, teacher, "object", 8)
+    assert len(_KNOWN) == before
 
 
 def test_no_picture_is_made_where_none_is_asked_for(gan: Path, tmp_path: Path) -> None:

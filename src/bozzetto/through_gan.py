@@ -24,7 +24,10 @@ from bozzetto.segment.categories import CATEGORIES
 from bozzetto.types import ThroughGan
 
 MAX_STEPS = 10_000
+KEPT = 8  # generators' turns that are remembered
 SAMPLES = 512  # to find the generator's turn with; half as many as for an inversion
+
+_KNOWN: dict[tuple[object, ...], Yaw] = {}  # oldest first
 
 
 def fit_of(result: Reconstruction) -> Mapping[str, Any]:
@@ -103,10 +106,19 @@ def pictures_of(result: Reconstruction, networks: Mapping[str, Tensor], gan: Gan
 
 
 def _yaw_of(result: Reconstruction, gan: Gan, category: str, at_once: int) -> Yaw:
-    """How the generator turns its objects."""
+    """How the generator turns its objects; looked for once a process, since all photos of a batch have the same."""
     batch = None if at_once == CHUNK else 4 * at_once  # as many as when a photo is inverted; see `ingredients`
+    key = (gan.info, gan.precision, str(gan.device), category, result.camera, result.depth_range, batch)
+    if key in _KNOWN:
+        return _KNOWN[key]
     table = start_table(gan, whitening(gan), torch.Generator().manual_seed(0), SAMPLES, batch)
-    return yaw_of_generator(category, table, gan, result.camera, result.depth_range, TurnConfig(iterations=20))
+    turn = TurnConfig(iterations=20)
+    yaw = yaw_of_generator(category, table, gan, result.camera, result.depth_range, turn)
+    if gan.info.sha256:  # networks that never were a file cannot be told apart
+        _KNOWN[key] = yaw
+        while len(_KNOWN) > KEPT:
+            del _KNOWN[next(iter(_KNOWN))]
+    return yaw
 
 
 def add_to_folder(folder: Path, gan: Gan, steps: int = STEPS) -> Reconstruction:
