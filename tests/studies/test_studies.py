@@ -115,6 +115,18 @@ def test_studies_share_fits_and_one_page(place: Path, capsys: pytest.CaptureFixt
     assert text.index("## claims") < text.index("## variability")
 
 
+def test_generators_of_one_name_are_arms_of_their_own(place: Path, tmp_path: Path) -> None:
+    others = []
+    for seed in (1, 2):
+        (tmp_path / str(seed)).mkdir()
+        others.append(str(write_gan(tmp_path / str(seed) / "tiny.safetensors", seed=seed)))
+    assert execute(command(place, "stylegan3", "--others", *others)) == 0
+    record = json.loads((place / "out" / "stylegan3.json").read_text())
+    arms = {piece["arm"] for piece in record["pieces"]}
+    assert len(arms) == 3
+    assert len(record["claims"]) == 2
+
+
 def test_one_seed_does_not_vary(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(command(place, "variability", "--seeds", "0")) == 2
     assert "give two or more to --seeds" in capsys.readouterr().err

@@ -69,9 +69,9 @@ def trained(desk: Desk, photos: Sequence[Subject], config: GeneralConfig, seed: 
 
     Raises what `train_general.train` does.
     """
-    images = [subject.photo for subject in photos]
+    images, mask = [subject.photo for subject in photos], mask_together(desk)
     settings = {"photos": [_identity(image) for image in images], "config": config, "seed": seed}
-    settings |= {"generator": desk.gan.info.sha256, "mask": desk.job.mask, "general": 1}
+    settings |= {"generator": desk.gan.info.sha256, "mask": mask, "general": 1}
     out = desk.fits / f"general_{key_of(settings)}.safetensors"
     if not out.exists():
         folder = out.with_suffix(".photos")
@@ -86,7 +86,7 @@ def trained(desk: Desk, photos: Sequence[Subject], config: GeneralConfig, seed: 
             config=config,
             photos=len(images),
             held=0,
-            mask="auto",
+            mask=mask,
             inversion=desk.job.inversion,
             category=desk.job.category or "heads",
             seed=seed,
@@ -95,6 +95,12 @@ def trained(desk: Desk, photos: Sequence[Subject], config: GeneralConfig, seed: 
         )
         train(job, Told(desk.told))
     return load_general(out, desk.device)
+
+
+def mask_together(desk: Desk) -> str:
+    """How a joint training cuts its photos out: as --mask says, or by the program where that is the true masks, which a
+    joint training has no place for."""
+    return "auto" if desk.job.mask == "truth" else desk.job.mask
 
 
 def _identity(image: Any) -> str:
@@ -129,12 +135,19 @@ def watched(
     import torch
 
     images = torch.stack([subject.photo for subject in photos if not isinstance(subject.photo, Path)])
+    mask = mask_together(desk)
     job = GeneralJob(
-        out=desk.fits / "watched", gan=desk.gan, config=config, category=desk.job.category or "heads", seed=seed
+        out=desk.fits / "watched",
+        gan=desk.gan,
+        config=config,
+        mask=mask,
+        category=desk.job.category or "heads",
+        seed=seed,
     )
     names = [subject.name for subject in photos]
     plans = plans_of(job, config, desk.gan, Source(images), names)
-    place = desk.fits / f"gathered_{key_of({'photos': [digest(image) for image in images], 'fit': config.fit})}"
+    gathered = {"photos": [digest(image) for image in images], "fit": config.fit, "mask": mask}
+    place = desk.fits / f"gathered_{key_of(gathered)}"
     make_folder(place)
     problem = Gatherer(plans[0], Partial(place, {}), Told(desk.told).on_gathered, desk.told).gather(plans).problem
     fit, state = JointFit(problem, config, seed), new_joint_state(problem, seed)

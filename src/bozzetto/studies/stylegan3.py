@@ -37,7 +37,9 @@ def run(desk: Desk) -> Outcome:
                 f"{name} makes pictures of {gan.info.resolution} px and --gan of {desk.size} px; give generators of "
                 "one size."
             )
-        arms.append(Arm(f"{gan.info.name} ({gan.info.kind})", gan.info.kind, desk.base, gan=gan))
+        called = f"{gan.info.name} ({gan.info.kind})"
+        alike = sum(arm.gan is not None and arm.name.startswith(called) for arm in arms)
+        arms.append(Arm(f"{called} {alike + 1}" if alike else called, gan.info.kind, desk.base, gan=gan))
     pieces = desk.run_arms(arms)
     lead = lead_of(desk)
     claims = []
