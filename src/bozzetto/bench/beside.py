@@ -26,7 +26,7 @@ from bozzetto.errors import InputError
 from bozzetto.export.colours import BACKGROUND
 from bozzetto.export.films import each_once, even
 from bozzetto.export.images import depth_rgb, normal_rgb, over, shown_depth_range
-from bozzetto.export.matting import carry_colours, extend, soft_edge
+from bozzetto.export.matting import carry_colours, extend, smooth_outline, soft_edge
 from bozzetto.export.paths import relight_path, turn_path, turn_row
 from bozzetto.export.sheet import Tile, degrees, page_of, tile
 from bozzetto.export.turn import turned, unlit
@@ -105,7 +105,7 @@ def lit_pairs(
     known = head.mask.to(head.albedo.dtype)
     true_albedo = resize_grid(carry_colours(head.albedo ** (1 / GAMMA), known), size)
     true_normal = F.normalize(resize_grid(extend(head.normal, known), size), dim=1)
-    true_alpha = soft_edge(resize_grid(known, size))
+    true_alpha = soft_edge(resize_grid(smooth_outline(known), size))
 
     def lit(paint: Tensor, facing: Tensor, light: Tensor) -> Tensor:
         return paint * shading(diffuse(facing, light), light) ** (1 / GAMMA)

@@ -51,6 +51,13 @@ def binary(mask: Float[Tensor, "b 1 h w"], threshold: float = MASK_THRESHOLD) ->
     return (inside | nothing[:, None, None, None]).to(mask.dtype)
 
 
+def smooth_outline(mask: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
+    """The mask without the stairs of its pixels, twice the mean of 3 x 3; the picture's border stays sharp."""
+    for _ in range(2):
+        mask = F.avg_pool2d(mask, 3, stride=1, padding=1, count_include_pad=False)
+    return mask
+
+
 def object_mask(
     mask: Float[Tensor, "b 1 h w"], normal: Float[Tensor, "b 3 h w"], max_slope: float = MAX_SLOPE
 ) -> Float[Tensor, "b 1 h w"]:
@@ -63,8 +70,7 @@ def object_mask(
     steep = normal[:, 2:].abs() * (1 + max_slope**2) ** 0.5 < 1
     near_edge = F.max_pool2d(1 - binary(mask), 2 * _RINGS + 1, stride=1, padding=_RINGS) > 0
     kept = torch.where(steep & near_edge, torch.zeros_like(mask), mask)
-    for _ in range(2):
-        kept = F.avg_pool2d(kept, 3, stride=1, padding=1, count_include_pad=False)
+    kept = smooth_outline(kept)
     useful = (kept >= MASK_THRESHOLD).flatten(1).any(1)[:, None, None, None]
     return torch.where(useful, kept, torch.ones_like(mask))
 

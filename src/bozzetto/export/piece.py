@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from bozzetto.export.matting import binary, object_mask
+from bozzetto.export.matting import binary, object_mask, smooth_outline
 from bozzetto.export.mesh import MAX_STRETCH, stretch, unit_scale
 from bozzetto.export.outline import largest_part
 from bozzetto.export.scene import Scene
@@ -42,7 +41,4 @@ def one_piece(
         return mask
     kept = np.zeros(size * size, dtype=np.float32)
     kept[piece] = 1
-    smooth = torch.from_numpy(kept).reshape(mask.shape)
-    for _ in range(2):
-        smooth = F.avg_pool2d(smooth, 3, stride=1, padding=1, count_include_pad=False)
-    return torch.minimum(mask, smooth)
+    return torch.minimum(mask, smooth_outline(torch.from_numpy(kept).reshape(mask.shape)))
