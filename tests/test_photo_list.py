@@ -15,7 +15,7 @@ from bozzetto.batch import name_folders
 from bozzetto.errors import InputError
 from bozzetto.export.images import picture
 from bozzetto.photo import read_photo
-from bozzetto.photo_list import is_one_photo, list_photos, natural_key
+from bozzetto.photo_list import is_one_photo, list_photos, natural_key, share_of
 from bozzetto.tarred import MAX_MEMBER_BYTES, members_of, read_member
 from tiny_run import SIZE, photo
 
@@ -36,6 +36,23 @@ def test_natural_key_orders_numbers_as_numbers() -> None:
     names = [Path(n) for n in ("x9", "x10", "x010", "x1y2", "x1y10", "x²", "10", "9")]
     ordered = [str(p) for p in sorted(names, key=natural_key)]
     assert ordered == ["9", "10", "x1y2", "x1y10", "x9", "x010", "x10", "x²"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 12])
+@pytest.mark.parametrize("shares", [1, 3, 7])
+def test_shares_hold_every_photo_once_and_differ_by_one_at_most(count: int, shares: int) -> None:
+    photos = [f"photo {i}" for i in range(count)]
+    found = [share_of(photos, f"{i}/{shares}") for i in range(1, shares + 1)]
+    assert sorted(item for one in found for item in one) == sorted(photos)
+    assert max(map(len, found)) - min(map(len, found)) <= 1
+
+
+@pytest.mark.parametrize(
+    "share", ["", "1", "0/4", "5/4", "1/0", "-1/4", "1/4/2", "a/b", "1.5/4", " 1/4", "1/99999999999"]
+)
+def test_shares_that_are_none(share: str) -> None:
+    with pytest.raises(InputError, match="as in 1/16 up to 16/16"):
+        share_of([1, 2, 3], share)
 
 
 def test_folders_without_photos_are_refused(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from bozzetto.disk import require_plain
 from bozzetto.errors import InputError
@@ -14,6 +15,8 @@ from bozzetto.tarred import is_tar, members_of
 
 LIST_SUFFIX = ".txt"
 MAX_LIST_BYTES = 64 * 2**20
+
+Item = TypeVar("Item")
 
 
 def list_photos(paths: Iterable[str | Path]) -> list[Path]:
@@ -34,6 +37,18 @@ def list_photos(paths: Iterable[str | Path]) -> list[Path]:
     if not found:
         raise InputError("No photo is given; name image files or a folder of them.")
     return sorted(found.values(), key=natural_key)
+
+
+def share_of(items: Sequence[Item], share: str) -> list[Item]:
+    """Every n-th of the items from the i-th on, for a share "i/n"; all n shares together hold each item once.
+
+    Raises:
+        InputError: the share is not of that form, or not from 1/n to n/n.
+    """
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", share)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise InputError(f"--share cannot be '{share}'; give which of how many, as in 1/16 up to 16/16.")
+    return list(items[int(found[1]) - 1 :: int(found[2])])
 
 
 def is_one_photo(path: Path) -> bool:

@@ -92,6 +92,23 @@ def test_a_dry_run_tells_and_writes_nothing(place: Path, capsys: pytest.CaptureF
     assert not out.exists()
 
 
+def test_shares_of_a_folder_are_done_apart_into_the_same_folders(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, out = place / "whole", place / "shared"
+    assert execute(command(place, str(place / "photos"), "--out", str(whole))) == 0
+    for share, name in (("1/3", "cut"), ("2/3", "disc"), ("3/3", None)):
+        capsys.readouterr()
+        assert execute(command(place, str(place / "photos"), "--out", str(out), "--share", share)) == 0
+        told = capsys.readouterr()
+        assert told.out == (f"{out / name}\n" if name else "")
+        assert ("none is left for this one" in told.err) == (name is None)
+    for name in ("cut", "disc"):
+        assert same_files(whole / name, out / name, *TENSORS)
+    assert execute(command(place, str(place / "photos"), "--out", str(out), "--share", "4/3")) == 2
+    assert re.fullmatch(r"bozzetto: --share cannot be '4/3'; [^\n]*\n", capsys.readouterr().err)
+
+
 def test_one_bad_photo_does_not_keep_the_others_waiting(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photos, out = place / "mixed", place / "several"
     photos.mkdir()

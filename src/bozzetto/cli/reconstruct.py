@@ -27,7 +27,7 @@ from bozzetto.gan.invert import InvertConfig
 from bozzetto.general_model import built_in_for
 from bozzetto.inputs import parser_with_weights
 from bozzetto.method.schedule import phases
-from bozzetto.photo_list import is_one_photo, list_photos
+from bozzetto.photo_list import is_one_photo, list_photos, share_of
 from bozzetto.pipeline import REFINE
 from bozzetto.results import Reconstruction
 from bozzetto.segment.registry import NAMES
@@ -57,6 +57,7 @@ class Arguments:
     max_memory: str | None = None  # such as 2G: keep the peak below it, by smaller chunks with the same result
     dry_run: bool = False  # say what would be done and write nothing
     truth: Path | None = None  # head file (.npz) with the photo's true depth, to score the result against
+    share: str | None = None  # which of how many shares of the photos to do, as in 3/16: one for each job of a cluster
     engine: Literal["local", "ray"] = "local"  # one photo after another here, or many at once on a Ray cluster
     ray_address: str = "auto"  # the cluster: auto (the one this machine is part of), local (started here), host:port
     formats: tuple[str, ...] = DEFAULT_FORMATS  # what to draw into the result folder
@@ -71,6 +72,10 @@ def reconstruct(argv: Sequence[str]) -> int:
     if len(photos) > 1:
         refuse_shared_files(args.mask, {"--latent": args.latent, "--truth": args.truth})
     jobs = list(zip(photos, folders_of(photos, args.out, single), strict=True))
+    if args.share is not None:
+        jobs = share_of(jobs, args.share)  # after the folders got their names, so that all shares know them alike
+        if not jobs:
+            sys.stderr.write("Note: there are fewer photos than shares, and none is left for this one.\n")
     order = order_of(args, config, inversion)
     if args.dry_run:
         return report(each(jobs, lambda photo, folder: describe(order.plan(photo), photo, folder)), len(jobs), single)
