@@ -109,15 +109,16 @@ def _yaw_of(result: Reconstruction, gan: Gan, category: str, at_once: int) -> Ya
     """How the generator turns its objects; looked for once a process, since all photos of a batch have the same."""
     batch = None if at_once == CHUNK else 4 * at_once  # as many as when a photo is inverted; see `ingredients`
     key = (gan.info, gan.precision, str(gan.device), category, result.camera, result.depth_range, batch)
-    if key in _KNOWN:
-        return _KNOWN[key]
+    known = _KNOWN.get(key)
+    if known is not None:
+        return known
     table = start_table(gan, whitening(gan), torch.Generator().manual_seed(0), SAMPLES, batch)
     turn = TurnConfig(iterations=20)
     yaw = yaw_of_generator(category, table, gan, result.camera, result.depth_range, turn)
     if gan.info.sha256:  # networks that never were a file cannot be told apart
         _KNOWN[key] = yaw
         while len(_KNOWN) > KEPT:
-            del _KNOWN[next(iter(_KNOWN))]
+            _KNOWN.pop(next(iter(_KNOWN)), None)
     return yaw
 
 

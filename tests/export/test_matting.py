@@ -7,6 +7,7 @@ import torch
 from bozzetto.export.matting import (
     at_size,
     binary,
+    carry_colours,
     core,
     cut_out,
     extend,
@@ -91,6 +92,35 @@ def test_a_border_of_the_picture_is_no_rim_and_a_thin_thing_is_kept_whole() -> N
     whole, thread = torch.ones(1, 1, 9, 9), torch.zeros(1, 1, 9, 9)
     thread[..., 4, :] = 1
     assert torch.equal(core(torch.cat((whole, thread))), torch.cat((whole, thread)))
+
+
+def test_an_ear_keeps_its_colour_and_gives_it_to_its_own_surroundings() -> None:
+    """A red body with a green ear of four pixels, all on blue."""
+    body, ear = torch.zeros(1, 1, 40, 40), torch.zeros(1, 1, 40, 40)
+    body[..., 16:36, 8:32] = 1
+    ear[..., 4:16, 18:22] = 1
+    red, green, blue = torch.eye(3)[:, None, :, None, None]
+    painted = carry_colours(red * body + green * ear + blue * (1 - body - ear), body + ear)
+    away = 1 - torch.nn.functional.max_pool2d(body, 5, 1, 2)  # at its foot the two may mix
+    assert torch.equal((painted * ear * away), (green * ear * away))
+    beside = torch.nn.functional.max_pool2d(ear, 3, 1, 1) * (1 - ear) * away
+    assert beside.sum() > 15
+    assert torch.allclose(painted * beside, green * beside)
+
+
+def test_a_number_that_is_none_stays_where_it_is_seen_by_no_one() -> None:
+    mask = torch.zeros(1, 1, 32, 32)
+    mask[..., 10:20, 12:24] = 1
+    depth = torch.where(mask > 0, 0.95, 1.09)
+    whole = Factors(depth, torch.zeros(1, 3, 32, 32), torch.zeros(1, 6), torch.zeros(1, 4))
+    holed = dataclasses.replace(whole, depth=depth.clone())
+    for row, column in ((0, 0), (13, 4), (27, 30)):  # out of reach of what is carried, one of them by a pixel
+        holed.depth[..., row, column] = float("nan")
+    for size in (32, 80):
+        one, other = (
+            push_back(at_size(cut_out(f, mask), Camera(32), size)[0].depth, mask, 1.2) for f in (whole, holed)
+        )
+        assert torch.equal(one, other)
 
 
 def test_beside_a_jump_in_depth_nothing_bulges_at_any_size() -> None:

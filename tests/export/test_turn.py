@@ -77,8 +77,9 @@ def test_what_lies_behind_a_jump_is_cut_away_as_from_the_mesh() -> None:
     scene = stepped()
     size = scene.size
     mesh = mesh_of(scene)
+    texels = mesh.texture.shape[0]
     kept = torch.zeros(size, size)
-    columns, rows = (torch.from_numpy(mesh.uv * 256 - 0.5) / 255 * (size - 1)).round().long().T
+    columns, rows = (torch.from_numpy(mesh.uv * texels - 0.5) / (texels - 1) * (size - 1)).round().long().T
     kept[rows, columns] = 1
     assert kept[:, : size // 2].all()
     assert not kept[:, 2 * size // 3 :].any()

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from bozzetto.bench.datasets import HeadTruth
 from bozzetto.bench.novel import scale_between, view_like
-from bozzetto.bench.score import perfect_shape
+from bozzetto.bench.score import lit, perfect_shape
 from bozzetto.bench.stage import GAMMA
 from bozzetto.errors import InputError
 from bozzetto.export.colours import BACKGROUND
@@ -30,13 +30,12 @@ from bozzetto.export.matting import carry_colours, extend, smooth_outline, soft_
 from bozzetto.export.paths import relight_path, turn_path, turn_row
 from bozzetto.export.sheet import Tile, degrees, page_of, tile
 from bozzetto.export.turn import turned, unlit
-from bozzetto.geometry.shade import diffuse, shading
-from bozzetto.geometry.warp import resize_grid
+from bozzetto.geometry.warp import resize_grid, turned_with
 from bozzetto.metrics.truth import fill_open
 from bozzetto.results import Reconstruction, assemble
 from bozzetto.types import Camera, DepthRange, Factors
 
-Path = Literal["turn", "relight"]
+Motion = Literal["turn", "relight"]
 LABELS = ("photo", "ours", "truth")
 _STRIP, _INK = 20, (70, 68, 64)
 _SMALL = 168  # side of a tile of the sheet, five to a row
@@ -101,14 +100,12 @@ def lit_pairs(
     Both are shaded as the heads are, shading^(1 / 1.6) in display values. Albedo is known up to a factor: ours takes
     the one, of least squares, that brings it nearest to the photo under the photo's true light.
     """
-    albedo, normal, alpha = unlit(result, size, cut=False)
+    albedo, own_normal, alpha = unlit(result, size, cut=False)
+    normal = turned_with(result.view[None], own_normal)
     known = head.mask.to(head.albedo.dtype)
     true_albedo = resize_grid(carry_colours(head.albedo ** (1 / GAMMA), known), size)
     true_normal = F.normalize(resize_grid(extend(head.normal, known), size), dim=1)
     true_alpha = soft_edge(resize_grid(smooth_outline(known), size))
-
-    def lit(paint: Tensor, facing: Tensor, light: Tensor) -> Tensor:
-        return paint * shading(diffuse(facing, light), light) ** (1 / GAMMA)
 
     ours, photo = lit(albedo, normal, head.light), resize_grid(head.image, size)
     counts = alpha * true_alpha
@@ -121,7 +118,7 @@ def lit_pairs(
 
 
 def beside_frames(
-    result: Reconstruction, head: HeadTruth, count: int, size: int, path: Path = "turn"
+    result: Reconstruction, head: HeadTruth, count: int, size: int, motion: Motion = "turn"
 ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """Frames of one swing, or of one round of the lamp: photo and both objects side by side with their names below.
 
@@ -130,7 +127,7 @@ def beside_frames(
     side = even(size)
     photo = resize_grid(head.image, side)[0].clamp(0, 1)
     names = _names(side)
-    rows, drawn = (turn_path(count), pairs) if path == "turn" else (relight_path(count, head.light[0]), lit_pairs)
+    rows, drawn = (turn_path(count), pairs) if motion == "turn" else (relight_path(count, head.light[0]), lit_pairs)
 
     def draw(rows: Float[Tensor, "m d"]) -> Iterator[Float[Tensor, "3 h w"]]:
         for ours, true in drawn(result, head, rows, side):

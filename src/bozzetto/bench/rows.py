@@ -22,8 +22,8 @@ _AMOUNTS = {
 }
 _UNITS = {
     "blurred": "blurred by {} px of 64",
-    "tilted": "nods by {} degrees too much",
-    "turned": "turned by {} degrees too much",
+    "tilted": "its pitch off by +{} degrees",
+    "turned": "its yaw off by +{} degrees",
     "stretched": "its relief {} times as deep",
 }
 FAULTS = {f"{way}:{amount:g}": (way, amount) for way, amounts in _AMOUNTS.items() for amount in amounts}

@@ -14,7 +14,7 @@ from bozzetto.bench.stage import GAMMA
 from bozzetto.bench.truth import truth_of
 from bozzetto.geometry.pose import rotation_matrix
 from bozzetto.geometry.render import look
-from bozzetto.geometry.shade import light_direction, shading
+from bozzetto.geometry.shade import diffuse, light_direction, shading
 from bozzetto.geometry.warp import sample
 from bozzetto.losses.perceptual import Perceptual
 from bozzetto.metrics.pictures import psnr_db, relative_error_up_to_scale
@@ -97,6 +97,14 @@ def score_head(
     return scores
 
 
+def lit(
+    albedo: Float[Tensor, "1 3 s s"], normal: Float[Tensor, "1 3 s s"], lights: Float[Tensor, "k 4"]
+) -> Float[Tensor, "k 3 s s"]:
+    """Pictures under lights, shaded as the heads are: display albedo x shading^(1 / 1.6). Normals and lights are of
+    the camera's frame."""
+    return albedo * shading(diffuse(normal, lights), lights) ** (1 / GAMMA)
+
+
 def score_albedo(albedo: Float[Tensor, "3 s s"], shape: Shape, heads: HeadTruth) -> dict[str, float]:
     """Albedo, and pictures under other lights, each up to one factor (`relative_error_up_to_scale`).
 
@@ -110,9 +118,7 @@ def score_albedo(albedo: Float[Tensor, "3 s s"], shape: Shape, heads: HeadTruth)
     if shape.normal_posed is not None and heads.relit_image.shape[1] > 0:
         lights = heads.relit_light[0]
         normal = torch.nn.functional.normalize(fill_open(shape.normal_posed, shape.covered), dim=0)
-        toward = light_direction(lights)
-        lit = (toward @ normal.flatten(1)).clamp(min=0).reshape(len(lights), 1, *normal.shape[1:])
-        relit = filled * shading(lit, lights) ** (1 / GAMMA)
+        relit = lit(filled, normal[None], lights)
         stacked, true = relit.flatten(0, 1)[None], heads.relit_image[0].flatten(0, 1)[None]
         scores["relight_error"] = float(relative_error_up_to_scale(stacked, true, mask))
     return scores

@@ -21,41 +21,41 @@ from bozzetto.bench.datasets import HeadTruth
 from bozzetto.bench.makers import Made
 from bozzetto.bench.rows import FAULTS
 from bozzetto.bench.score import perfect_shape
-from bozzetto.export.matting import extend
 from bozzetto.geometry.render import look
 from bozzetto.keep import Progress
 from bozzetto.method.turn import blur
 from bozzetto.types import Camera, DepthRange
 
-Field = tuple[Float[Tensor, "1 1 s s"], Float[Tensor, " 6"]]  # canonical depth, and the view that poses it
+Depth = Float[Tensor, "1 1 s s"]  # canonical, scene units, without holes
+View = Float[Tensor, " 6"]  # that poses it
 
 
-def blurred(depth: Tensor, view: Tensor, known: Tensor, sigma: float) -> Field:
-    """By a Gaussian of so many pixels of 64 a side."""
+def blurred(depth: Depth, view: View, known: Depth, sigma: float) -> tuple[Depth, View]:
+    """The depth blurred by a Gaussian of `sigma` pixels of 64 a side. known: 1 where the truth is known, else 0."""
     return (blur(depth, sigma * depth.shape[-1] / 64) if sigma else depth), view
 
 
-def _off(depth: Tensor, view: Tensor, axis: int, degrees: float) -> Field:
-    return depth, view + math.radians(degrees) * torch.eye(6)[axis]
+def _off(view: View, axis: int, degrees: float) -> View:
+    return view + math.radians(degrees) * torch.eye(6)[axis]
 
 
-def tilted(depth: Tensor, view: Tensor, known: Tensor, degrees: float) -> Field:
-    """The pitch is wrong."""
-    return _off(depth, view, 0, degrees)
+def tilted(depth: Depth, view: View, known: Depth, degrees: float) -> tuple[Depth, View]:
+    """rx is `degrees` more than the true one."""
+    return depth, _off(view, 0, degrees)
 
 
-def turned(depth: Tensor, view: Tensor, known: Tensor, degrees: float) -> Field:
-    """The yaw is wrong."""
-    return _off(depth, view, 1, degrees)
+def turned(depth: Depth, view: View, known: Depth, degrees: float) -> tuple[Depth, View]:
+    """ry is `degrees` more than the true one."""
+    return depth, _off(view, 1, degrees)
 
 
-def stretched(depth: Tensor, view: Tensor, known: Tensor, factor: float) -> Field:
-    """The relief is so many times as deep."""
+def stretched(depth: Depth, view: View, known: Depth, factor: float) -> tuple[Depth, View]:
+    """The relief is `factor` times as deep about the mean of the known depth."""
     middle = depth[known > 0].mean()
     return middle + factor * (depth - middle), view
 
 
-WAYS: dict[str, Callable[[Tensor, Tensor, Tensor, float], Field]] = {
+WAYS: dict[str, Callable[[Depth, View, Depth, float], tuple[Depth, View]]] = {
     "blurred": blurred,
     "tilted": tilted,
     "turned": turned,
@@ -76,8 +76,7 @@ class Spoilt:
         way, amount = FAULTS[self.row]
         shape, camera = perfect_shape(heads), Camera(heads.image.shape[-1])
         known = (~heads.canonical_depth.isnan()).to(torch.float32)
-        full = extend(torch.where(known > 0, heads.canonical_depth, torch.zeros(())), known, camera.size)
-        depth, view = WAYS[way](full, shape.view, known, amount)
+        depth, view = WAYS[way](shape.depth[None], shape.view, known, amount)
         sight = look(depth, view[None], camera, DepthRange())
         return Made(
             replace(

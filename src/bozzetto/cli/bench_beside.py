@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bozzetto.bench.beside import beside_frames, beside_sheet, check_same_photo
+from bozzetto.bench.beside import Motion, beside_frames, beside_sheet, check_same_photo
 from bozzetto.bench.datasets import HeadTruth, load_packed_heads
 from bozzetto.bench.makers import mask_for
 from bozzetto.bench.run_heads import packed_heads
@@ -40,7 +40,7 @@ class Arguments:
     test_heads: Path | None = None  # packed heads (.npz) instead of those in the package
     out: Path = Path("results/beside")  # folder of film and sheet, and of the head's result folder
     film: Literal["webp", "gif", "mp4"] = "webp"  # its kind
-    path: Literal["turn", "relight"] = "turn"  # the heads turn, or a lamp goes round them
+    path: Motion = "turn"  # the heads turn, or a lamp goes round them
     size: int = 192  # of each of its three pictures, pixels
     seconds: float = 3.0
     fps: int = 12  # frames a second

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from bozzetto.geometry.pose import PIVOT_DEPTH
 from bozzetto.geometry.warp import resize_grid
 from bozzetto.types import Camera, Factors
 
@@ -68,7 +69,7 @@ def object_mask(
     threshold, or is all wall, gives the whole picture: something has to be drawn.
     """
     steep = normal[:, 2:].abs() * (1 + max_slope**2) ** 0.5 < 1
-    near_edge = F.max_pool2d(1 - binary(mask), 2 * _RINGS + 1, stride=1, padding=_RINGS) > 0
+    near_edge = _grown(1 - binary(mask), _RINGS) > 0
     kept = torch.where(steep & near_edge, torch.zeros_like(mask), mask)
     kept = smooth_outline(kept)
     useful = (kept >= MASK_THRESHOLD).flatten(1).any(1)[:, None, None, None]
@@ -78,10 +79,11 @@ def object_mask(
 def core(inside: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
     """The binary mask without its outermost `_RIM` pixels, which hold some of the background's colour.
 
-    The picture's border is no outline. An item that is nowhere thicker than that is taken whole.
+    The picture's border is no outline. Parts that are nowhere thicker than that, such as ears, stay whole.
     """
-    inner = 1 - F.max_pool2d(1 - inside, 2 * _RIM + 1, stride=1, padding=_RIM)
-    return torch.where(inner.flatten(1).any(1)[:, None, None, None], inner, inside)
+    inner = 1 - _grown(1 - inside, _RIM)
+    thin = inside * (1 - _grown(inner, _RIM + 1))  # one more, so that round corners are not taken for parts
+    return torch.maximum(inner, thin)
 
 
 def carry_colours(colours: Float[Tensor, "b 3 h w"], inside: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 3 h w"]:
@@ -93,11 +95,13 @@ def carry_depth(depth: Float[Tensor, "b 1 h w"], inside: Float[Tensor, "b 1 h w"
     """Depth carried `_RINGS` and a spline's reach beyond the binary mask, and evened out along the outline.
 
     Where the network's depth begins to fall to the background it does so in steps of a pixel, which a turn would
-    stretch into teeth: within `_RIM` pixels of the outline it is the mean of its surroundings, known depth alone.
+    stretch into teeth: outside, and within `_RIM` pixels inside, it is the mean of its surroundings, known depth alone.
+    What is no number far from the object becomes the pivot's depth, for a spline would spread it.
     """
     rings = _RINGS + _SPLINE
-    depth = extend(depth, inside, rings)
     known = _grown(inside, rings)
+    finite = torch.nan_to_num(depth, nan=PIVOT_DEPTH, posinf=PIVOT_DEPTH, neginf=PIVOT_DEPTH)
+    depth = torch.where(known > 0, extend(depth, inside, rings), finite)
     near_outline = (_grown(1 - inside, _RIM) * known) > 0
     count = F.avg_pool2d(known, 3, stride=1, padding=1).clamp(min=1e-6)
     for _ in range(_EVENINGS):

@@ -14,6 +14,8 @@ from bozzetto.export.scene import Scene
 from bozzetto.geometry.heightfield import grid_faces
 from bozzetto.types import Camera
 
+OPEN = 0.3  # of a mask: what `soft_edge` shows nothing of
+
 
 def drawn_mask(scene: Scene) -> Float[Tensor, "1 1 s s"]:
     """How much of each canonical pixel is drawn: `object_mask`, in one piece."""
@@ -25,8 +27,8 @@ def one_piece(
 ) -> Float[Tensor, "1 1 s s"]:
     """The mask cut at jumps in depth and then without the islands beside its largest part, as the mesh is.
 
-    A cut is a pixel wide on either side, so that its rim can be smoothed as that of `object_mask` is. Where there is
-    nothing to cut, the mask comes back as it was.
+    A cut is a pixel wide on either side, so that its rim can be smoothed as that of `object_mask` is, and open however
+    near its lips are. Where there is nothing to cut, the mask comes back as it was.
     """
     size = camera.size
     inside, faces = binary(mask), grid_faces(size).numpy()
@@ -41,4 +43,6 @@ def one_piece(
         return mask
     kept = np.zeros(size * size, dtype=np.float32)
     kept[piece] = 1
-    return torch.minimum(mask, smooth_outline(torch.from_numpy(kept).reshape(mask.shape)))
+    piece_mask = torch.from_numpy(kept).reshape(mask.shape)
+    smooth = smooth_outline(piece_mask)
+    return torch.minimum(mask, torch.where(piece_mask > 0, smooth, smooth.clamp(max=OPEN)))

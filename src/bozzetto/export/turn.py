@@ -24,8 +24,9 @@ from bozzetto.types import Camera, Factors
 
 def _prepare(scene: Scene, size: int, cut: bool = True) -> tuple[Factors, Camera, Float[Tensor, "1 1 t t"]]:
     far = scene.depth_range.far + FAR_MARGIN  # the renderer masks what lies there
-    mask = drawn_mask(scene) if cut else object_mask(scene.canonical_mask[None], scene.normal[None])
-    fine, camera = at_size(cut_out(factors_of(scene), mask), scene.camera, size)
+    whole = object_mask(scene.canonical_mask[None], scene.normal[None])
+    mask = drawn_mask(scene) if cut else whole
+    fine, camera = at_size(cut_out(factors_of(scene), whole), scene.camera, size)
     fine = replace(fine, depth=push_back(fine.depth, mask, far))
     return fine, camera, soft_edge(resize_grid(mask, size))
 
@@ -62,7 +63,10 @@ def turned(
 def unlit(
     scene: Scene, size: int, view: Float[Tensor, "6"] | None = None, cut: bool = True
 ) -> tuple[Float[Tensor, "1 3 t t"], Float[Tensor, "1 3 t t"], Float[Tensor, "1 1 t t"]]:
-    """What a light falls on, in the photo's pose or another: albedo, unit normals, and 1 where the object covers it."""
+    """What a light falls on, in the photo's pose or another: albedo, unit normals, and 1 where the object covers it.
+
+    The normals are of the object's own frame, as the lamps of `relit` are.
+    """
     factors, camera, mask = _prepare(scene, size, cut)
     pose = (scene.view if view is None else view)[None]
     sight = look(factors.depth, pose, camera, scene.depth_range)

@@ -16,7 +16,7 @@ from bozzetto.export.atlas import atlas_of
 from bozzetto.export.colours import depth_table
 from bozzetto.export.glb import glb_bytes
 from bozzetto.export.images import png_bytes, shown_depth_range, to_uint8
-from bozzetto.export.matting import cut_out, resample_smooth
+from bozzetto.export.matting import cut_out, object_mask, resample_smooth
 from bozzetto.export.mesh import mesh_of
 from bozzetto.export.piece import drawn_mask
 from bozzetto.export.scene import Scene, factors_of
@@ -47,7 +47,7 @@ def viewer_data(scene: Scene) -> dict[str, Any]:
     """
     size = scene.camera.size
     mask = drawn_mask(scene)
-    factors = cut_out(factors_of(scene), mask)
+    factors = cut_out(factors_of(scene), object_mask(scene.canonical_mask[None], scene.normal[None]))
     grid, texture = grid_size(size), min(size, MAX_SIDE)
     depth = resample_smooth(factors.depth, grid)
     normal = normals(depth, Camera(grid, scene.camera.fov_deg))[0, :2].permute(1, 2, 0)

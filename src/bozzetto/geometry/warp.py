@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.geometry.camera import project, to_normalised, unproject
-from bozzetto.geometry.pose import move_back
+from bozzetto.geometry.pose import move_back, rotation_matrix
 from bozzetto.types import Camera
 
 
@@ -30,6 +30,11 @@ def sample(picture: Float[Tensor, "n c h w"], grid: Float[Tensor, "b s t 2"]) ->
     if picture.shape[0] != grid.shape[0]:
         picture = picture.expand(grid.shape[0], -1, -1, -1)
     return F.grid_sample(picture, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+
+
+def turned_with(view: Float[Tensor, "b 6"], normal: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """Normals of the object's own frame in the view's camera frame."""
+    return torch.einsum("bij,bjhw->bihw", rotation_matrix(view[:, :3]), normal)
 
 
 def resize_grid(picture: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c t t"]:

@@ -8,9 +8,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from bozzetto.geometry.camera import project, to_normalised, unproject
-from bozzetto.geometry.pose import move, rotation_matrix
+from bozzetto.geometry.pose import move
 from bozzetto.geometry.render import render
-from bozzetto.geometry.warp import sample
+from bozzetto.geometry.warp import sample, turned_with
 from bozzetto.results.provenance import Provenance
 from bozzetto.results.reconstruction import Reconstruction
 from bozzetto.types import BORDER_COLUMNS, Camera, DepthRange, Factors
@@ -78,7 +78,7 @@ def normals_to_view(
 
     Where the grid leaves the canonical picture the normal is (0, 0, -1), straight at the camera.
     """
-    read = torch.einsum("bij,bjhw->bihw", rotation_matrix(view[:, :3]), sample(normal, grid))
+    read = turned_with(view, sample(normal, grid))
     length = torch.linalg.vector_norm(read, dim=1, keepdim=True)
     facing = torch.tensor((0.0, 0.0, -1.0), dtype=read.dtype, device=read.device).view(1, 3, 1, 1)
     return torch.where(length > 1e-6, read / length.clamp(min=1e-6), facing)

@@ -71,7 +71,8 @@ def trained(desk: Desk, photos: Sequence[Subject], config: GeneralConfig, seed: 
     """
     images, mask = [subject.photo for subject in photos], mask_together(desk)
     settings = {"photos": [_identity(image) for image in images], "config": config, "seed": seed}
-    settings |= {"generator": desk.gan.info.sha256, "mask": mask, "general": 1}
+    settings |= {"generator": desk.gan.info.sha256, "mask": mask, "general": 2}
+    settings |= {"category": desk.job.category, "inversion": desk.job.inversion}
     out = desk.fits / f"general_{key_of(settings)}.safetensors"
     if not out.exists():
         folder = out.with_suffix(".photos")
@@ -141,12 +142,21 @@ def watched(
         gan=desk.gan,
         config=config,
         mask=mask,
+        inversion=desk.job.inversion,
         category=desk.job.category or "heads",
         seed=seed,
     )
     names = [subject.name for subject in photos]
     plans = plans_of(job, config, desk.gan, Source(images), names)
-    gathered = {"photos": [digest(image) for image in images], "fit": config.fit, "mask": mask}
+    gathered = {
+        "photos": [digest(image) for image in images],
+        "fit": config.fit,
+        "mask": mask,
+        "generator": desk.gan.info.sha256,
+        "category": job.category,
+        "inversion": job.inversion,
+        "seed": seed,
+    }
     place = desk.fits / f"gathered_{key_of(gathered)}"
     make_folder(place)
     problem = Gatherer(plans[0], Partial(place, {}), Told(desk.told).on_gathered, desk.told).gather(plans).problem
