@@ -55,7 +55,7 @@ def time_gan(config: GanSpeedConfig, on_turn: Callable[[int], None] | None = Non
     for turn in range(config.repeats + 1):
         for name, work in works.items():
             for side, net in sides.items():
-                seconds = _timed(lambda work=work, net=net: work(net, config.batch), device)  # type: ignore[misc]
+                seconds = timed(lambda work=work, net=net: work(net, config.batch), device)  # type: ignore[misc]
                 if turn > 0:
                     times.setdefault((name, side), []).append(1000 * seconds)
         if on_turn is not None:
@@ -85,7 +85,7 @@ def time_training(config: GanSpeedConfig, device: torch.device) -> dict[str, Any
 
     images = config.train_steps * trainer.config.batch
     counts = [sum(p.numel() for p in net.parameters()) for net in (trainer.generator, trainer.discriminator)]
-    rate = images / _timed(steps, device)
+    rate = images / timed(steps, device)
     return {"images_per_s": round(rate, 2), "batch": trainer.config.batch, "parameters": counts}
 
 
@@ -105,7 +105,8 @@ def _discriminator(gan: Gan, batch: int) -> Tensor:
     return gradient
 
 
-def _timed(work: Callable[[], object], device: torch.device) -> float:
+def timed(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds that it takes, the device's own work included."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""`bozzetto bench make-heads | make-animals | steps | gan | memory | heads`."""
+"""`bozzetto bench make-heads | make-animals | steps | gan | ensemble | memory | heads`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bozzetto.bench.animals import AnimalsConfig
+from bozzetto.bench.ensemble import EnsembleConfig, time_ensemble
 from bozzetto.bench.gallery import write_gallery
 from bozzetto.bench.gan_speed import GanSpeedConfig, time_gan
 from bozzetto.bench.heads import HeadsConfig
@@ -119,6 +120,34 @@ def bench_gan(argv: Sequence[str]) -> int:
     Console().print(table)
     if "training" in found:
         sys.stdout.write(f"training: {found['training']['images_per_s']} images/s\n")
+    sys.stdout.write(f"{args.json}\n")
+    return 0
+
+
+@dataclass(frozen=True)
+class Ensemble(EnsembleConfig):
+    json: Path = Path("results/ensemble.json")
+
+
+def bench_ensemble(argv: Sequence[str]) -> int:
+    """Time photos' own networks apart and as one batched program, print a table and write the JSON."""
+    args = parse(Ensemble, argv, "bench ensemble", "Time photos' own networks one after another and all at once.")
+    config = part_of(args, EnsembleConfig)
+
+    def told(turn: int) -> None:
+        sys.stderr.write(f"turn {turn} of {config.repeats + 1}\n")
+
+    found = time_ensemble(config, told)
+    write_text(args.json, json.dumps(found, indent=2, allow_nan=False) + "\n")
+    table = Table(
+        title=f"milliseconds forward and backward, {config.photos} photos of {config.size} px, Np {config.batch}"
+    )
+    names = ("network", "ms_apart", "ms_together", "ratio")
+    for name in names:
+        table.add_column(name, justify="left" if name == "network" else "right")
+    for row in found["rows"]:
+        table.add_row(*(str(row[name]) for name in names))
+    Console().print(table)
     sys.stdout.write(f"{args.json}\n")
     return 0
 
@@ -232,6 +261,7 @@ COMMANDS = {
     "bench make-animals": bench_make_animals,
     "bench steps": bench_steps,
     "bench gan": bench_gan,
+    "bench ensemble": bench_ensemble,
     "bench heads": bench_heads,
     "bench memory": bench_memory,
 }

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench make-animals": ("bench", "render heads of animals with true depth"),
     "bench steps": ("bench", "time every step against its plain form"),
     "bench gan": ("bench", "time a generator and its training against the plain form"),
+    "bench ensemble": ("bench", "time photos' own networks one after another and all at once"),
     "bench memory": ("bench", "measure peak memory beside what is predicted"),
     "bench heads": ("bench", "score reconstructions of rendered heads"),
     "bench beside": ("bench_beside", "a film and a sheet of a fitted test head beside its truth"),
