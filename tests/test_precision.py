@@ -13,7 +13,11 @@ import torch
 from bozzetto import Reconstruction, precision, reconstruct
 from bozzetto.config import ComputeConfig
 from bozzetto.gan.training.trainer import TrainConfig
+from bozzetto.method.problem import door
+from bozzetto.nets.heads import depth_from_raw
+from bozzetto.nets.networks import make_networks
 from bozzetto.presets import GENERAL_PRESETS, PRESETS
+from bozzetto.results import read_networks
 from tiny_run import CONFIG, INVERSION, photo, write_gan
 
 CPUINFO = Path("/proc/cpuinfo")
@@ -103,3 +107,20 @@ def test_a_fit_of_auto_is_the_fit_of_what_it_comes_to(
     found = auto.provenance.config["found"]
     assert (found["precision"], found["gan_precision"]) == (named, named)
     assert auto.provenance.config["fit"]["compute"]["precision"] == "auto"  # so that a resume elsewhere is no other fit
+
+
+def test_a_record_is_drawn_up_in_float32_whatever_the_fit_computed_in(tmp_path: Path) -> None:
+    """Its depth is what its own networks say in float32, to the bit, and not what they say in bfloat16."""
+    gan = write_gan(tmp_path / "tiny.safetensors")
+    config = replace(CONFIG, compute=replace(CONFIG.compute, precision="bf16"))
+    reconstruct(photo(), gan, mask="none", config=config, inversion=INVERSION, out=tmp_path / "r", formats=())
+    result, kept = Reconstruction.load(tmp_path / "r"), read_networks(tmp_path / "r")
+    assert kept is not None
+    nets = make_networks(result.size, result.latent.shape[-1], torch.Generator(), width=config.nets.width)
+    nets.load_state(dict(kept))
+    with torch.no_grad():
+        exact = depth_from_raw(nets.depth(door(result.image[None])), result.depth_range)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            coarse = depth_from_raw(nets.depth(door(result.image[None])).float(), result.depth_range)
+    assert torch.equal(result.depth, exact[0])
+    assert not torch.equal(result.depth, coarse[0])

@@ -31,7 +31,7 @@ class Judge:
     @torch.no_grad()
     def __call__(self, state: JointState) -> dict[str, float]:
         problem = self.problem
-        factors = predict(state.nets, problem)
+        factors = predict(state.nets, problem.exact)
         seen = render(factors, problem.camera, problem.depth_range)
         error = photometric(seen.image, problem.photo, problem.mask * seen.mask).mean()
         found = {"photo_l1": float(error)}

@@ -340,7 +340,7 @@ def problem_of(job: Plan, masked: Masked, found: Found, perceptual: Perceptual |
     if job.general is None:
         return problem
     with torch.no_grad():  # what the general model sees in the photo is the shape to stay near
-        return replace(problem, prior=predict_depth(job.general.networks, photo, problem))
+        return replace(problem, prior=predict_depth(job.general.networks, photo, problem.exact))
 
 
 @torch.no_grad()
@@ -353,6 +353,6 @@ def preview_of(job: Plan, masked: Masked) -> Reconstruction:
     w = job.gan.w_mean()[None, None].expand(1, job.gan.info.num_ws, -1)
     exact = replace(job.config, compute=replace(job.config.compute, precision="fp32"))
     problem = problem_of(replace(job, config=exact), masked, Found(w, job.picture.image[None]), None)
-    factors = predict(job.general.networks, problem)
+    factors = predict(job.general.networks, problem.exact)
     found = assemble(problem.photo, problem.photo, problem.mask, factors, w[0], job.camera, job.depth_range)
     return replace(found, inversion=found.recon.clamp(0, 1))

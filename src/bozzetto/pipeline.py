@@ -320,7 +320,7 @@ def reconstruct(
 @torch.no_grad()
 def _record(job: Plan, problem: Problem, found: Found, nets: Networks) -> Reconstruction:
     """The object as the networks have it now, without provenance."""
-    factors = predict(nets, problem)
+    factors = predict(nets, problem.exact)
     return assemble(problem.photo, found.image, problem.mask, factors, found.w[0], job.camera, job.depth_range)
 
 
