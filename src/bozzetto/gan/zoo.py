@@ -45,6 +45,13 @@ ZOO = (
         category="cat",
         licence="CC BY-NC 4.0",
     ),
+    ZooRow(
+        name="faces",
+        file="faces_64.safetensors",
+        sha256="73929cfb96757d44e8f4272b853a9632c2417e8248e4d5dc0498c8ea1bba17f5",
+        category="face",
+        licence="non-commercial research",
+    ),
 )
 
 
