@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -96,6 +96,25 @@ def bench_steps(argv: Sequence[str]) -> int:
     return 0
 
 
+def turns_told(total: int) -> Callable[[int], None]:
+    """What hears of every turn of a timing, and says so on stderr."""
+
+    def told(turn: int) -> None:
+        sys.stderr.write(f"turn {turn} of {total}\n")
+
+    return told
+
+
+def times_table(title: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Rows as they are; the first column is words, the others numbers."""
+    table = Table(title=title)
+    for name in names:
+        table.add_column(name, justify="left" if name == names[0] else "right")
+    for row in rows:
+        table.add_row(*(str(row[name]) for name in names))
+    return table
+
+
 @dataclass(frozen=True)
 class GanSpeed(GanSpeedConfig):
     json: Path = Path("results/gan_speed.json")
@@ -105,19 +124,11 @@ def bench_gan(argv: Sequence[str]) -> int:
     """Time a generator against its plain form, print a table and write the JSON."""
     args = parse(GanSpeed, argv, "bench gan", "Time a generator, and its training, against its plain form.")
     config = part_of(args, GanSpeedConfig)
-
-    def told(turn: int) -> None:
-        sys.stderr.write(f"turn {turn} of {config.repeats + 1}\n")
-
-    found = time_gan(config, told)
+    found = time_gan(config, turns_told(config.repeats + 1))
     write_text(args.json, json.dumps(found, indent=2, allow_nan=False) + "\n")
-    table = Table(title=f"milliseconds forward and backward, {config.size} px, batch {config.batch}")
     names = ("what", "ms_plain", "ms_fp32", "ms_bf16", "ratio_fp32", "ratio_bf16")
-    for name in names:
-        table.add_column(name, justify="left" if name == "what" else "right")
-    for row in found["rows"]:
-        table.add_row(*(str(row[name]) for name in names))
-    Console().print(table)
+    what = f"{config.size} px, batch {config.batch}"
+    Console().print(times_table(f"milliseconds forward and backward, {what}", names, found["rows"]))
     if "training" in found:
         sys.stdout.write(f"training: {found['training']['images_per_s']} images/s\n")
     sys.stdout.write(f"{args.json}\n")
@@ -133,21 +144,11 @@ def bench_ensemble(argv: Sequence[str]) -> int:
     """Time photos' own networks apart and as one batched program, print a table and write the JSON."""
     args = parse(Ensemble, argv, "bench ensemble", "Time photos' own networks one after another and all at once.")
     config = part_of(args, EnsembleConfig)
-
-    def told(turn: int) -> None:
-        sys.stderr.write(f"turn {turn} of {config.repeats + 1}\n")
-
-    found = time_ensemble(config, told)
+    found = time_ensemble(config, turns_told(config.repeats + 1))
     write_text(args.json, json.dumps(found, indent=2, allow_nan=False) + "\n")
-    table = Table(
-        title=f"milliseconds forward and backward, {config.photos} photos of {config.size} px, Np {config.batch}"
-    )
     names = ("network", "ms_apart", "ms_together", "ratio")
-    for name in names:
-        table.add_column(name, justify="left" if name == "network" else "right")
-    for row in found["rows"]:
-        table.add_row(*(str(row[name]) for name in names))
-    Console().print(table)
+    what = f"{config.photos} photos of {config.size} px, Np {config.batch}"
+    Console().print(times_table(f"milliseconds forward and backward, {what}", names, found["rows"]))
     sys.stdout.write(f"{args.json}\n")
     return 0
 
