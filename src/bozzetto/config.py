@@ -56,6 +56,7 @@ class ProjectConfig:
     relative: bool = True  # subtract the offset of G(w) itself (Pan, faces and cats)
     collect: Literal["redraw", "last"] = "redraw"  # Pan renders and projects anew; Rep keeps the last batch
     collect_batches: int = 100  # batches of Np that "redraw" keeps
+    teacher: Literal["generator", "none"] = "generator"  # "none": step 3 sees the renderings themselves, a control
     teach: bool = False  # V and L also learn, from the pseudo images, the view and light each was drawn under (ours)
     teach_weight: float = 1.0  # on the mean squared error in network units
 

@@ -227,6 +227,15 @@ def test_collected_samples_are_the_projections_photo_by_photo(make_problem: Make
     assert not kept.requires_grad
 
 
+def test_without_a_teacher_the_samples_are_the_renderings(make_problem: MakeProblem, nets: Networks) -> None:
+    problem = make_problem(photos=2)
+    control = replace(problem.config.project, teacher="none")
+    step = ProjectStep(replace(problem, config=replace(problem.config, project=control)), nets, 2)
+    drawn = step.draw(seeded(3)).images
+    assert torch.equal(step.collect(seeded(3)), drawn.clamp(0, 1))
+    assert not torch.equal(drawn.clamp(0, 1), ProjectStep(problem, nets, 2).collect(seeded(3)))
+
+
 def test_step_3_draws_each_photo_its_own_samples_and_all_of_them(make_problem: MakeProblem, nets: Networks) -> None:
     problem = make_problem(photos=2)
     marks = torch.arange(10.0).view(5, 2)  # sample n of photo b is marked 2 n + b

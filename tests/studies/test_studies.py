@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from bozzetto.bench.datasets import encode_depth
 from bozzetto.bench.npz import write_npz
 from bozzetto.cli.main import execute
 from bozzetto.cli.study import told
@@ -125,6 +126,33 @@ def test_generators_of_one_name_are_arms_of_their_own(place: Path, tmp_path: Pat
     arms = {piece["arm"] for piece in record["pieces"]}
     assert len(arms) == 3
     assert len(record["claims"]) == 2
+
+
+def test_what_is_asked_of_claim_3_differs_in_the_teacher_alone(place: Path) -> None:
+    assert execute(command(place, "claims")) == 0
+    record = json.loads((place / "out" / "claims.json").read_text())
+    arms = {piece["arm"] for piece in record["pieces"]}
+    assert {"projected samples", "renderings"} <= arms
+    third = next(claim for claim in record["claims"] if claim["source"] == "Pan, claim 3")
+    by_arm = {a: {p["photo"]: p["mad_depth_deg"] for p in record["pieces"] if p["arm"] == a} for a in arms}
+    steps = difference(by_arm["renderings"], by_arm["projected samples"])
+    assert steps.told(" deg") in third["evidence"]
+
+
+def test_a_chain_goes_on_without_a_photo_that_fails(place: Path, tmp_path: Path) -> None:
+    with np.load(write_heads(tmp_path / "whole.npz", 4)) as whole:
+        arrays = dict(whole)
+    arrays["depth"] = arrays["depth"].copy()
+    arrays["depth"][1] = encode_depth(np.full((16, 16), np.nan, dtype=np.float32))  # no object: nothing to cut out
+    write_npz(tmp_path / "heads.npz", arrays)
+    words = ["--n", "3", "--test-heads", str(tmp_path / "heads.npz"), "--out", str(tmp_path / "out")]
+    for _ in range(2):  # made, and read
+        assert execute(command(place, "forgetting", *words)) == 0
+        record = json.loads((tmp_path / "out" / "forgetting.json").read_text())
+        assert "head 1 is left out" in json.dumps(record)
+        chain, joint = record["tables"]
+        assert [len(chain["rows"]), len(joint["rows"])] == [2, 2]
+    assert execute(command(place, "forgetting", *words, "--n", "2")) == 2
 
 
 def test_one_seed_does_not_vary(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -197,5 +197,7 @@ class ProjectStep:
 
     @torch.no_grad()
     def collect(self, generator: torch.Generator) -> Tensor:
-        """One more batch of projected samples, [0, 1], photo by photo."""
-        return torch.cat([self.project(pseudo)[0].clamp(0, 1) for pseudo in self._chunks(generator)])
+        """One more batch of projected samples, [0, 1], photo by photo; with no teacher the renderings as they are."""
+        taught = self.problem.config.project.teacher == "generator"
+        found = [self.project(pseudo)[0] if taught else pseudo.images for pseudo in self._chunks(generator)]
+        return torch.cat(found).clamp(0, 1)

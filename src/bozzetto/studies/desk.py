@@ -166,6 +166,13 @@ class Desk:
 
         return self.run_each(fits)
 
+    def leave_out(self, subject: Subject, error: BozzettoError) -> None:
+        """Tell, and note for the report, that a photo failed; each photo once."""
+        text = f"{subject.name} is left out: {error}"
+        if text not in self.failed:
+            self.failed.append(text)
+            self.told(text)
+
     def run_each(self, fits: Callable[[Subject], Iterable[Piece]]) -> list[Piece]:
         """Some fits of every photo; a photo that fails is told, and left out of all arms.
 
@@ -176,8 +183,7 @@ class Desk:
             try:
                 mine = list(fits(subject))
             except BozzettoError as error:
-                self.failed.append(f"{subject.name} is left out: {error}")
-                self.told(self.failed[-1])
+                self.leave_out(subject, error)
                 continue
             pieces += mine
         if not pieces:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import replace
+from typing import Any
 
 from bozzetto.config import Round
-from bozzetto.errors import InputError
+from bozzetto.errors import BozzettoError, FitError, InputError
 from bozzetto.method.joint import JointState
 from bozzetto.presets import find_general_preset
 from bozzetto.studies.compare import difference, verdict_of
@@ -16,6 +17,7 @@ from bozzetto.studies.joint import once, watched
 from bozzetto.studies.networks import model_of, seen_scores
 from bozzetto.studies.plots import matrices
 from bozzetto.studies.scale import scaled_general
+from bozzetto.studies.subjects import Subject
 
 KEY = "mad_depth_deg"
 
@@ -26,8 +28,15 @@ def run(desk: Desk) -> Outcome:
         raise InputError("The study `forgetting` needs photos whose true depth is known; leave --photos out.")
     if len(desk.subjects) < 2 or len(desk.seeds) > 1:
         raise InputError("The study `forgetting` follows one chain of photos; give 2 or more to --n, one to --seeds.")
-    chain = once(desk.fits, {**_identity(desk), "what": "chain"}, lambda: _chain(desk))
-    joint = once(desk.fits, {**_identity(desk), "what": "joint"}, lambda: _joint(desk))
+    chained = once(desk.fits, {**_identity(desk), "what": "chain"}, lambda: _chain(desk))
+    chain = chained["matrix"]
+    for subject in desk.subjects:
+        if subject.name in chained["failed"]:  # said where the chain was read from an earlier run too
+            desk.leave_out(subject, FitError(chained["failed"][subject.name]))
+    some = [subject for subject in desk.subjects if subject.name not in chained["failed"]]
+    if len(some) < 2:
+        raise InputError("Fewer than 2 photos of the study could be fitted; what was said above tells why.")
+    joint = once(desk.fits, {**_identity(desk), "what": "joint"}, lambda: _joint(desk, some))
     matrices(
         desk.job.out / "forgetting.png",
         [("one after the other", chain), ("one model for all", joint)],
@@ -55,7 +64,7 @@ def run(desk: Desk) -> Outcome:
             f"one model minus the chain's end, on all photos but the last: {together.told(' deg')}",
         ),
     )
-    header = ("", *(f"photo {j + 1}" for j in range(len(chain))), "mean")
+    header = ("", *(f"photo {j + 1}" for j in range(len(chain))), "mean")  # of those that could be fitted
     tables = tuple(
         Table(title, header, tuple((f"{name} {i + 1}", *_rounded(row)) for i, row in enumerate(matrix)))
         for title, name, matrix in (
@@ -73,33 +82,42 @@ def _rounded(row: list[float]) -> tuple[float, ...]:
 
 def _identity(desk: Desk) -> dict[str, object]:
     fits = [desk.plan(subject, desk.base, desk.seeds[0]).settings() for subject in desk.subjects]
-    return {"study": "forgetting", "version": 1, "fits": fits, "scale": desk.job.scale}
+    return {"study": "forgetting", "version": 2, "fits": fits, "scale": desk.job.scale}
 
 
-def _chain(desk: Desk) -> list[list[float]]:
-    """[k][j]: error on photo j of the networks after photos 0 to k, one after the other; the first begins with its
-    prior and every other one with the networks of the one before."""
-    rows, model, seed = [], None, desk.seeds[0]
-    for k, subject in enumerate(desk.subjects):
-        job = desk.plan(subject, desk.base, seed, general=model)
-        desk.fit(f"chain {k + 1}", subject, seed, job, keep_networks=True)
-        model = model_of(desk, desk.networks_of(job), desk.base, k + 1)
-        rows.append([seen_scores(desk, other, model, desk.base)[KEY] for other in desk.subjects])
-    return rows
+def _chain(desk: Desk) -> dict[str, Any]:
+    """matrix[k][j]: error on photo j of the networks after photos 0 to k, one after the other; the first begins with
+    its prior and every other one with the networks of the one before. failed: photos that have no line or column, each
+    with the reason."""
+    done: list[str] = []
+    rows, failed = [], {}
+    model, seed = None, desk.seeds[0]
+    for subject in desk.subjects:
+        try:
+            job = desk.plan(subject, desk.base, seed, general=model)
+            desk.fit(f"chain {len(done) + 1}", subject, seed, job, keep_networks=True)
+        except BozzettoError as error:
+            failed[subject.name] = str(error)
+            continue
+        done.append(subject.name)
+        model = model_of(desk, desk.networks_of(job), desk.base, len(done))
+        rows.append(seen_scores(desk, desk.subjects, model, desk.base))
+    return {"matrix": [[row[name][KEY] for name in done] for row in rows], "failed": failed}
 
 
-def _joint(desk: Desk) -> list[list[float]]:
+def _joint(desk: Desk, subjects: list[Subject]) -> list[list[float]]:
     """[e][j]: error on photo j after e epochs of one training on all of them, as many epochs as photos."""
     config = scaled_general(find_general_preset("general-quick"), desk.job.scale, desk.job.scale_prior)
     part: Round = config.rounds[0]
-    config = replace(config, rounds=(replace(part, epochs=len(desk.subjects)),), batch=min(8, len(desk.subjects)))
+    config = replace(config, rounds=(replace(part, epochs=len(subjects)),), batch=min(8, len(subjects)))
 
     def judge(state: JointState) -> list[float]:
-        model = model_of(desk, state.nets.state(), config.fit, len(desk.subjects))
-        return [seen_scores(desk, subject, model, config.fit)[KEY] for subject in desk.subjects]
+        model = model_of(desk, state.nets.state(), config.fit, len(subjects))
+        scores = seen_scores(desk, subjects, model, config.fit)
+        return [scores[subject.name][KEY] for subject in subjects]
 
-    rows = watched(desk, desk.subjects, config, desk.seeds[0], judge)
-    return rows[-len(desk.subjects) :]  # without that after the prior
+    rows = watched(desk, subjects, config, desk.seeds[0], judge)
+    return rows[-len(subjects) :]  # without that after the prior
 
 
 STUDY = Study("forgetting", "Do networks forget the photos before?", "Rep 5.8; figure 13", 5, "0", run)

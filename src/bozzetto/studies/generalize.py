@@ -36,8 +36,12 @@ def run(desk: Desk) -> Outcome:
     unseen: dict[int, dict[str, float]] = {}
     for count in (size for size in SIZES if size <= len(pool)):
         model = trained(desk, pool[:count], config, desk.seeds[0])
-        seen[count] = {s.name: seen_scores(desk, s, model, config.fit)[KEY] for s in pool[:SEEN]}
-        unseen[count] = {s.name: seen_scores(desk, s, model, config.fit)[KEY] for s in desk.subjects}
+        seen[count], unseen[count] = (
+            {name: scores[KEY] for name, scores in seen_scores(desk, some, model, config.fit).items()}
+            for some in (pool[:SEEN], desk.subjects)
+        )
+        if not seen[count] or not unseen[count]:
+            raise InputError("No photo of the study could be scored; what was said above tells why.")
         desk.told(
             f"{count} photos: MAD {statistics.fmean(seen[count].values()):.1f} on seen, "
             f"{statistics.fmean(unseen[count].values()):.1f} on unseen photos"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from bozzetto.bench.score import score_head, shape_of
 from bozzetto.config import FitConfig
+from bozzetto.errors import BozzettoError
 from bozzetto.general_model import GeneralFacts, GeneralModel
 from bozzetto.ingredients import mask_of, preview_of
 from bozzetto.keep import Quiet
@@ -52,8 +53,17 @@ def seen(desk: Desk, subject: Subject, model: GeneralModel, config: FitConfig) -
     return preview_of(job, mask_of(job, None, Quiet())[0])
 
 
-def seen_scores(desk: Desk, subject: Subject, model: GeneralModel, config: FitConfig) -> dict[str, float]:
-    """Scores of that. The photo's truth must be known."""
-    assert subject.truth is not None
-    result = seen(desk, subject, model, config)
-    return score_head(shape_of(result), subject.truth, result.camera)
+def seen_scores(
+    desk: Desk, subjects: Iterable[Subject], model: GeneralModel, config: FitConfig
+) -> dict[str, dict[str, float]]:
+    """Scores of that by the photos' names; their truth must be known. A photo that fails is told and left out."""
+    found = {}
+    for subject in subjects:
+        assert subject.truth is not None
+        try:
+            result = seen(desk, subject, model, config)
+        except BozzettoError as error:
+            desk.leave_out(subject, error)
+            continue
+        found[subject.name] = score_head(shape_of(result), subject.truth, result.camera)
+    return found

@@ -62,20 +62,20 @@ def _gradients(desk: Desk) -> tuple[Table, Claim]:
     for name, first in (("every photo", None), ("the first photo", 1)):
         settings = replace(config, albedo_photos=first)
         model = trained(desk, photos, settings, desk.seeds[0])
-        found[name] = [seen_scores(desk, subject, model, settings.fit) for subject in photos]
+        found[name] = seen_scores(desk, photos, model, settings.fit)
     rows: tuple[tuple[str | float | None, ...], ...] = tuple(
-        (name, *(_mean([s[key] for s in scores if key in s], digits) for key, digits in SCORED))
+        (name, *(_mean([s[key] for s in scores.values() if key in s], digits) for key, digits in SCORED))
         for name, scores in found.items()
     )
-    albedo = [dict(enumerate(s["albedo_error"] for s in scores)) for scores in found.values()]
-    change = difference(*({str(k): v for k, v in one.items()} for one in reversed(albedo)))
+    every, first_alone = ({n: s["albedo_error"] for n, s in scores.items()} for scores in found.values())
+    change = difference(first_alone, every)
     claim = Claim(
         "every photo's gradient in step 1 beats the first one's",
         "ours",
         verdict_of(change, -1),
         f"albedo error on the photos trained on, every photo minus the first alone: {change.told('', 4)}",
     )
-    note = f"One model for {len(photos)} photos, scored on them without a fit; seed {desk.seeds[0]}."
+    note = f"One model for {change.n} photos, scored on them without a fit; seed {desk.seeds[0]}."
     header = ("counts in step 1", "SIDE x100", "MAD, deg", "albedo error", "relighting error")
     return Table("Joint training", header, rows, note), claim
 
