@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.export.images import depth_rgb, normal_rgb, over, shown_depth_range
+from bozzetto.export.matting import soft_edge
 from bozzetto.export.paths import turn_row
 from bozzetto.export.turn import turned
 from bozzetto.results import Reconstruction
@@ -31,12 +32,13 @@ def draw(scene: Reconstruction, bare: bool = False) -> dict[str, Float[Tensor, "
     if bare:
         scene = replace(scene, albedo=scene.image, light=torch.tensor([1.0, 0.0, 0.0, 0.0]))
     limits = shown_depth_range(scene.depth, scene.canonical_mask, scene.depth_range)
+    outline = soft_edge(scene.canonical_mask[None])[0]  # as in the sheet of the result
     sides = turned(scene, turn_row(TURNS, MAX_YAW_DEG), min(scene.size, MAX_TURN_PX))
     posed = {} if bare else {"recon": over(scene.recon, scene.recon_mask)}
     return {
         "photo": scene.image,
         **posed,
-        "depth": depth_rgb(scene.depth, limits.near, limits.far, scene.canonical_mask),
-        "normal": normal_rgb(scene.normal, scene.canonical_mask),
+        "depth": depth_rgb(scene.depth, limits.near, limits.far, outline),
+        "normal": normal_rgb(scene.normal, outline),
         "turn": torch.cat(list(sides), dim=2),
     }
