@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from bozzetto.config import Round
-from bozzetto.errors import BozzettoError, FitError, InputError
+from bozzetto.errors import FitError, InputError
 from bozzetto.method.joint import JointState
 from bozzetto.presets import find_general_preset
 from bozzetto.studies.compare import difference, verdict_of
@@ -36,7 +36,11 @@ def run(desk: Desk) -> Outcome:
     some = [subject for subject in desk.subjects if subject.name not in chained["failed"]]
     if len(some) < 2:
         raise InputError("Fewer than 2 photos of the study could be fitted; what was said above tells why.")
-    joint = once(desk.fits, {**_identity(desk), "what": "joint"}, lambda: _joint(desk, some))
+    joint = once(
+        desk.fits,
+        {**_identity(desk), "what": "joint", "photos": [subject.name for subject in some]},
+        lambda: _joint(desk, some),
+    )
     matrices(
         desk.job.out / "forgetting.png",
         [("one after the other", chain), ("one model for all", joint)],
@@ -96,7 +100,7 @@ def _chain(desk: Desk) -> dict[str, Any]:
         try:
             job = desk.plan(subject, desk.base, seed, general=model)
             desk.fit(f"chain {len(done) + 1}", subject, seed, job, keep_networks=True)
-        except BozzettoError as error:
+        except (InputError, FitError) as error:  # of the photo; a full disk is none of its doing
             failed[subject.name] = str(error)
             continue
         done.append(subject.name)

@@ -75,7 +75,7 @@ def _gradients(desk: Desk) -> tuple[Table, Claim]:
         verdict_of(change, -1),
         f"albedo error on the photos trained on, every photo minus the first alone: {change.told('', 4)}",
     )
-    note = f"One model for {change.n} photos, scored on them without a fit; seed {desk.seeds[0]}."
+    note = f"One model for {len(photos)} photos, scored on {change.n} of them without a fit; seed {desk.seeds[0]}."
     header = ("counts in step 1", "SIDE x100", "MAD, deg", "albedo error", "relighting error")
     return Table("Joint training", header, rows, note), claim
 
