@@ -55,7 +55,7 @@ class ProjectConfig:
     tail_layers: int = 2  # mapping layers that an offset passes through: 2, 8 for synthetic faces (Pan)
     relative: bool = True  # subtract the offset of G(w) itself (Pan, faces and cats)
     collect: Literal["redraw", "last"] = "redraw"  # Pan renders and projects anew; Rep keeps the last batch
-    collect_batches: int = 100  # batches of Np that "redraw" keeps
+    collect_batches: int = 100  # batches of Np that "redraw" keeps, no more than step 3 has iterations
     teacher: Literal["generator", "none"] = "generator"  # "none": step 3 sees the renderings themselves, a control
     teach: bool = False  # V and L also learn, from the pseudo images, the view and light each was drawn under (ours)
     teach_weight: float = 1.0  # on the mean squared error in network units

@@ -91,6 +91,8 @@ def _that_matter(config: FitConfig) -> dict[str, Any]:
     del compute["keep_mb"]
     if compute["chunk"] == 0:
         del compute["chunk"]
+    if fit["project"]["teacher"] == "generator":  # results from before there was a choice are the same
+        del fit["project"]["teacher"]
     return fit
 
 

@@ -29,7 +29,7 @@ from bozzetto.presets import find_preset
 from bozzetto.results.provenance import versions
 
 ITERATIONS = 2  # of every step
-BATCHES = 4  # of samples, where they are drawn anew
+BATCHES = 4  # of samples, where they are drawn anew, and iterations of step 3, which could not see more
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def measure_memory(config: MemoryConfig, on_cell: Callable[[dict[str, Any]], Non
 def short(config: FitConfig, samples: int, chunk: int) -> FitConfig:
     """The preset's first stage, a few iterations of each step."""
     n = ITERATIONS
-    stage = replace(config.stages[0], albedo=n, project=n, factorise=n, samples=samples, repeat=1)
+    stage = replace(config.stages[0], albedo=n, project=n, factorise=BATCHES, samples=samples, repeat=1)
     prior = replace(config.prior, iterations=min(n, config.prior.iterations), threshold=0.0)
     return replace(
         config,

@@ -168,10 +168,10 @@ class Desk:
 
     def leave_out(self, subject: Subject, error: BozzettoError) -> None:
         """Tell, and note for the report, that a photo failed; each photo once."""
-        text = f"{subject.name} is left out: {error}"
-        if text not in self.failed:
-            self.failed.append(text)
-            self.told(text)
+        start = f"{subject.name} is left out: "
+        if not any(text.startswith(start) for text in self.failed):
+            self.failed.append(f"{start}{error}")
+            self.told(self.failed[-1])
 
     def run_each(self, fits: Callable[[Subject], Iterable[Piece]]) -> list[Piece]:
         """Some fits of every photo; a photo that fails is told, and left out of all arms.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -68,12 +69,13 @@ def run(desk: Desk) -> Outcome:
             f"one model minus the chain's end, on all photos but the last: {together.told(' deg')}",
         ),
     )
-    header = ("", *(f"photo {j + 1}" for j in range(len(chain))), "mean")  # of those that could be fitted
+    names = [subject.name for subject in some]
+    header = ("", *names, "mean")
     tables = tuple(
-        Table(title, header, tuple((f"{name} {i + 1}", *_rounded(row)) for i, row in enumerate(matrix)))
-        for title, name, matrix in (
-            ("The chain: MAD in degrees, without a fit to the photo", "after photo", chain),
-            ("One model for all photos", "after epoch", joint),
+        Table(title, header, tuple((f"after {what}", *_rounded(row)) for what, row in zip(when, matrix, strict=True)))
+        for title, when, matrix in (
+            ("The chain: MAD in degrees, without a fit to the photo", names, chain),
+            ("One model for all photos", [f"epoch {i + 1}" for i in range(len(joint))], joint),
         )
     )
     captions = (("forgetting.png", "MAD of each photo (columns) as time goes on (downward); dark is bad."),)
@@ -102,11 +104,20 @@ def _chain(desk: Desk) -> dict[str, Any]:
             desk.fit(f"chain {len(done) + 1}", subject, seed, job, keep_networks=True)
         except (InputError, FitError) as error:  # of the photo; a full disk is none of its doing
             failed[subject.name] = str(error)
+            desk.leave_out(subject, error)
             continue
         done.append(subject.name)
         model = model_of(desk, desk.networks_of(job), desk.base, len(done))
         rows.append(seen_scores(desk, desk.subjects, model, desk.base))
-    return {"matrix": [[row[name][KEY] for name in done] for row in rows], "failed": failed}
+    return {"matrix": [_line(row, done) for row in rows], "failed": failed}
+
+
+def _line(scores: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> list[float]:
+    """The errors on these photos. Raises FitError where one of them could be fitted and not be scored."""
+    for name in names:
+        if name not in scores:
+            raise FitError(f"{name} was fitted, but cannot be scored; choose other photos with --start and --n.")
+    return [scores[name][KEY] for name in names]
 
 
 def _joint(desk: Desk, subjects: list[Subject]) -> list[list[float]]:
@@ -117,8 +128,7 @@ def _joint(desk: Desk, subjects: list[Subject]) -> list[list[float]]:
 
     def judge(state: JointState) -> list[float]:
         model = model_of(desk, state.nets.state(), config.fit, len(subjects))
-        scores = seen_scores(desk, subjects, model, config.fit)
-        return [scores[subject.name][KEY] for subject in subjects]
+        return _line(seen_scores(desk, subjects, model, config.fit), [subject.name for subject in subjects])
 
     rows = watched(desk, subjects, config, desk.seeds[0], judge)
     return rows[-len(subjects) :]  # without that after the prior

@@ -11,6 +11,7 @@ from typing import Any
 from bozzetto.bench.steps import machine
 from bozzetto.errors import InputError
 from bozzetto.export.files import write_text
+from bozzetto.precision import resolve
 from bozzetto.results.provenance import plain, versions
 from bozzetto.studies.desk import Desk
 from bozzetto.studies.job import Outcome, StudyJob
@@ -37,7 +38,10 @@ def record_of(desk: Desk, found: Outcome, command: str) -> dict[str, Any]:
         "scale": job.scale,
         "scale_prior": job.scale_prior,
         "mask": job.mask,
-        "machine": {name: value for name, value in machine(desk.device.type).items() if name != "cpu"},
+        "machine": {
+            **{name: value for name, value in machine(desk.device.type).items() if name != "cpu"},
+            "precision": resolve(desk.base.compute.precision, desk.device),
+        },
         "versions": versions(),
         "failed": desk.failed,
         "note": job.note,
@@ -109,7 +113,10 @@ def markdown(record: dict[str, Any], level: int = 2, figures: str = "") -> str:
 def told_machine(host: dict[str, Any]) -> str:
     """A machine in a few words."""
     where = host.get("gpu") or f"CPU with {host['cores']} cores"
-    return f"{where}, {host['threads']} {'thread' if host['threads'] == 1 else 'threads'}"
+    computed = {"fp32": ", float32", "bf16": ", bfloat16"}.get(
+        host.get("precision", ""), ""
+    )  # older records are silent
+    return f"{where}, {host['threads']} {'thread' if host['threads'] == 1 else 'threads'}{computed}"
 
 
 def table_lines(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
@@ -135,7 +142,8 @@ def page_of(folder: Path, order: Sequence[str], figures: str) -> str:
         "difference over the same photos decides where 0 lies outside its 95 % interval (Student's t, three photos or",
         "more); otherwise the matter is undecided, which says nothing for either side. Claims of another kind name",
         "their rule.",
-        "After a difference ± is its standard error, in the tables the standard deviation.",
+        "After a difference ± is its standard error over photos, in the tables the standard deviation. A fit differs",
+        "from machine to machine, above all between bfloat16 and float32: compare within a part, not across parts.",
         "",
         "| study | claim | verdict | evidence |",
         "|---|---|---|---|",
