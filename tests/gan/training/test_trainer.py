@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from bozzetto.gan import ops
 from bozzetto.gan.discriminator import Discriminator
 from bozzetto.gan.initialise import initialise
 from bozzetto.gan.spec import StyleGan2Spec
@@ -93,6 +94,27 @@ def test_narrower_networks_start_from_a_cut() -> None:
     ratio = old.final_conv.gain / new.final_conv.gain
     torch.testing.assert_close(new.final_conv.weight[:, -1], old.final_conv.weight[:8, -1] * ratio)
     torch.testing.assert_close(new.final_conv.weight[:, :8], old.final_conv.weight[:8, :8] * ratio)
+
+
+def test_a_greater_size_starts_from_the_smaller_pictures_enlarged() -> None:
+    large = StyleGan2Spec(32, SPEC.channels | {32: 8}, z_dim=16, w_dim=16, num_mapping_layers=2)
+    old, new = drawn(Generator, SPEC, 1), drawn(Generator, large, 2)
+    warm_start(new, old)
+    w = old.mapping(torch.randn(3, 16, generator=torch.Generator().manual_seed(3)))
+    small = old.synthesis(w[:, None].expand(-1, 6, -1), None)
+    enlarged = new.synthesis(w[:, None].expand(-1, 8, -1), None)
+    torch.testing.assert_close(enlarged, ops.upsample2(small), rtol=1e-5, atol=1e-5)
+
+
+def test_discriminators_of_two_sizes_share_the_blocks_of_the_same_resolution() -> None:
+    large = StyleGan2Spec(32, SPEC.channels | {32: 8}, z_dim=16, w_dim=16, num_mapping_layers=2)
+    for old_spec, new_spec, ours, theirs in ((SPEC, large, 1, 0), (large, SPEC, 0, 1)):
+        old, new = drawn(Discriminator, old_spec, 1), drawn(Discriminator, new_spec, 2)
+        warm_start(new, old)
+        features = torch.randn(3, SPEC.channels[16], 16, 16, generator=torch.Generator().manual_seed(3))
+        got = new.head(new.blocks[ours + 1](new.blocks[ours](features)))
+        want = old.head(old.blocks[theirs + 1](old.blocks[theirs](features)))
+        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
 
 
 def share(rank: int, port: int, folder: str) -> None:

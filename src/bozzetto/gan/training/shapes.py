@@ -8,7 +8,7 @@ from bozzetto.gan.spec import StyleGan2Spec
 # Multiples of 16, which the matrix units of CPUs and GPUs like; the same for both networks.
 CHANNELS: dict[int, dict[int, int]] = {
     16: {4: 128, 8: 128, 16: 64},
-    32: {4: 192, 8: 160, 16: 96, 32: 48},
+    32: {4: 192, 8: 192, 16: 160, 32: 80},  # 64 px without its last step, so that one starts the other
     64: {4: 192, 8: 192, 16: 160, 32: 80, 64: 32},
     128: {4: 160, 8: 160, 16: 160, 32: 128, 64: 80, 128: 32},
     256: {4: 160, 8: 160, 16: 160, 32: 128, 64: 96, 128: 64, 256: 32},

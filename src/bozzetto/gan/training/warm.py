@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bozzetto.gan.discriminator import Discriminator, EqualConv
 from bozzetto.gan.stylegan2 import EqualLinear, Generator, StyledConv, ToRgb
@@ -16,9 +16,11 @@ def warm_start(new: Generator | Discriminator, old: Generator | Discriminator) -
     """Copy the weights of layers of the same name, cut to the smaller width; returns how many tensors were copied.
 
     A wider linear layer ignores its additional inputs at first, so a mapping and styles of a greater width give the
-    same latents and styles as before. Effective weights (gains included) are kept.
+    same latents and styles as before. Effective weights (gains included) are kept. Layers of one resolution are held
+    together, so a generator of pictures of a greater size makes at first the smaller ones enlarged (of the `skip`
+    architecture, where no layer is narrower), as if trained by growing (Karras et al. 2018).
     """
-    theirs = dict(old.named_modules())
+    theirs = _by_resolution(new, old)
     copied = 0
     for name, module in new.named_modules():
         other = theirs.get(name)
@@ -44,7 +46,35 @@ def warm_start(new: Generator | Discriminator, old: Generator | Discriminator) -
             if isinstance(getattr(module, part, None), Tensor) and isinstance(getattr(other, part, None), Tensor):
                 _overlap(getattr(module, part), getattr(other, part))
                 copied += 1
+    if isinstance(new, Generator) and isinstance(old, Generator) and old.synthesis.arch == "skip":
+        for size in set(new.synthesis.to_rgb) - set(old.synthesis.to_rgb):
+            _mute(new.synthesis.to_rgb[size])
     return copied
+
+
+def _by_resolution(new: nn.Module, old: nn.Module) -> dict[str, nn.Module]:
+    """The old network's layers by the name that the layer of the same resolution has in the new one.
+
+    A generator counts its layers from 4x4 up, a discriminator its blocks from the full size down.
+    """
+    if not isinstance(new, Discriminator) or not isinstance(old, Discriminator):
+        return dict(old.named_modules())
+    shift = len(new.blocks) - len(old.blocks)
+    named: dict[str, nn.Module] = {}
+    for name, module in old.named_modules():
+        head, *rest = name.split(".")
+        if head == "blocks" and rest:
+            rest[0] = str(int(rest[0]) + shift)
+        named[".".join([head, *rest])] = module
+    return named
+
+
+def _mute(to_rgb: nn.Module) -> None:
+    """A layer of colour that adds nothing yet."""
+    assert isinstance(to_rgb, ToRgb)
+    to_rgb.weight.zero_()
+    if to_rgb.bias is not None:
+        to_rgb.bias.zero_()
 
 
 def _bias_ratio(new: Layers, old: Layers) -> float:
