@@ -22,6 +22,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP = $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
+# Every process of the tests computes with one thread, so one a core; a file's tests stay together, with what they share.
+PARALLEL := -n auto --maxprocesses 8 --dist loadfile
+
 # Only data files of these are read: a segmentation network, two sets of perceptual weights. Nothing of them is
 # imported, and what they depend on (jax, OpenCV, torchvision) is neither needed nor installed.
 DATA_ONLY := mediapipe stlpips-pytorch lpips
@@ -56,7 +59,7 @@ validator:
 	echo "Note: npm could not fetch gltf-validator; GLB files are not validated."; }
 
 test: $(INSTALLED) validator
-	$(BIN)/python -m pytest -m "not slow and not gpu and not hostile and not ray"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not gpu and not hostile and not ray"
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m "slow and not gpu and not hostile"
