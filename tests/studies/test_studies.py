@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +116,17 @@ def test_studies_share_fits_and_one_page(place: Path, capsys: pytest.CaptureFixt
         assert f"](out/{figure})" in text
         assert (page.parent / "out" / figure).is_file()
     assert text.index("## claims") < text.index("## variability")
+    # A study of other things, in a folder of its own, has a part of its own, its figures with it.
+    shutil.copytree(place / "out", place / "out" / "cats", ignore=shutil.ignore_patterns("fits", "variability.*"))
+    assert execute(["study", "page", "--results", str(place / "out"), "--out", str(page)]) == 0
+    text = page.read_text()
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [
+        "## claims",
+        "## claims-cats",
+        "## variability",
+    ]
+    assert all(f"](out/cats/{figure})" in text for figure, _ in record["figures"])
+    shutil.rmtree(place / "out" / "cats")
 
 
 def test_generators_of_one_name_are_arms_of_their_own(place: Path, tmp_path: Path) -> None:

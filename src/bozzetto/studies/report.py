@@ -129,10 +129,19 @@ def table_lines(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[st
 
 
 def page_of(folder: Path, order: Sequence[str], figures: str) -> str:
-    """All studies of a folder as one page: the verdicts first. Raises InputError where there are none."""
-    found = {path.stem: read_record(path) for path in sorted(folder.glob("*.json"))}
-    names = [name for name in order if name in found]
-    if not names:
+    """All studies of a folder as one page: the verdicts first. Raises InputError where there are none.
+
+    A study run again on other things lies in a folder of its own, such as `cats/priors.json`, and is called
+    `priors-cats` on the page.
+    """
+    found: dict[str, tuple[dict[str, Any], str]] = {}
+    for name in order:
+        for path in (folder / f"{name}.json", *sorted(folder.glob(f"*/{name}.json"))):
+            if path.is_file():
+                within = "" if path.parent == folder else path.parent.name
+                called = f"{name}-{within}" if within else name
+                found[called] = read_record(path) | {"study": called}, f"{figures}{within}/" if within else figures
+    if not found:
         raise InputError(f"There are no studies in {folder}; run `bozzetto study NAME` first.")
     lines = [
         "# The papers' experiments, run again",
@@ -148,7 +157,7 @@ def page_of(folder: Path, order: Sequence[str], figures: str) -> str:
         "| study | claim | verdict | evidence |",
         "|---|---|---|---|",
     ]
-    for name in names:
-        for c in found[name]["claims"]:
+    for name, (record, _) in found.items():
+        for c in record["claims"]:
             lines.append(f"| [{name}](#{name}) | {c['text']} ({c['source']}) | **{c['verdict']}** | {c['evidence']} |")
-    return "\n".join(lines) + "\n\n" + "\n".join(markdown(found[name], 2, figures) for name in names)
+    return "\n".join(lines) + "\n\n" + "\n".join(markdown(record, 2, where) for record, where in found.values())
