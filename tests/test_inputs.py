@@ -17,13 +17,13 @@ sys.path.insert(0, str(Path(__file__).parent / "gan"))
 
 from tiny_gan import tiny_gan
 
+from bozzetto.devices import find_device
 from bozzetto.errors import InputError
 from bozzetto.inputs import (
     Picture,
     category_of,
     check_fit,
     digest,
-    find_device,
     find_latent,
     find_mask,
     mask_identity,

@@ -59,6 +59,15 @@ def test_writes_a_generator_that_loads(pictures: Path, tmp_path: Path, capsys: p
     assert Image.open(out.with_suffix(".png")).size == (96, 96)
 
 
+def test_pictures_too_small_for_the_distance_are_trained_on_all_the_same(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x.safetensors"
+    assert execute(["gan", "train", str(pictures), "-o", str(out), *SMALL, "--device", "cpu", "--kimg", "0.016"]) == 0
+    assert "No distance is measured" in capsys.readouterr().err
+    assert load_gan(out).info.resolution == 16
+
+
 def test_seeing_more_later_is_seeing_all_at_once(pictures: Path, tmp_path: Path) -> None:
     once, twice = tmp_path / "once.safetensors", tmp_path / "twice.safetensors"
     name = ["--name", "same"]
@@ -107,6 +116,17 @@ def test_starts_from_another_generator(pictures: Path, tmp_path: Path, capsys: p
         (["--size", "48"], "can be trained at"),
         (["--kimg", "0"], "kimg must be over 0"),
         (["--batch", "0"], "batch must be"),
+        (["--kimg", "inf"], "kimg must be over 0, not inf"),
+        (["--learning-rate", "nan"], "learning_rate must be between 0 and 1, not nan"),
+        (["--beta2", "2"], "beta2 must be between 0 and 1"),
+        (["--path-interval", "0"], "path_interval must be at least 1"),
+        (["--augmentation.interval", "0"], "augmentation.interval must be at least 1"),
+        (["--shift", "3"], "shift must be from 0 to 0.5"),
+        (["--mixing", "7"], "mixing must be from 0 to 1"),
+        (["--w-dim", "0"], "w_dim must be from 1 to 4096"),
+        (["--limit", "-1"], "limit must be at least 1"),
+        (["--distance-pictures", "1"], "distance_pictures must be 2 at least"),
+        (["--seed", str(2**64)], "The seed cannot be"),
         (["--start", "nobody"], "There is no generator 'nobody'"),
         (["-o", "x.pt"], "must end in .safetensors"),
     ],

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bozzetto.config import FitConfig
 from bozzetto.crop import Square
+from bozzetto.devices import find_device
 from bozzetto.errors import BozzettoError, FitError
 from bozzetto.export.formats import DEFAULT_FORMATS
 from bozzetto.forecast import fitted
@@ -24,7 +25,7 @@ from bozzetto.gan.start import StartTable, start_table
 from bozzetto.gan.whiten import whitening
 from bozzetto.general_model import GeneralModel, load_general
 from bozzetto.ingredients import Plan, inversion_loss, mask_of
-from bozzetto.inputs import find_device, find_gan, parser_with_weights, read_scenes
+from bozzetto.inputs import find_gan, parser_with_weights, read_scenes
 from bozzetto.keep import Progress
 from bozzetto.losses.perceptual import Perceptual
 from bozzetto.losses.registry import make_perceptual

@@ -10,10 +10,11 @@ from bozzetto.errors import MissingExtraError
 from bozzetto.gan.protocol import GeneratorNet
 from bozzetto.gan.training.images import to_network
 from bozzetto.gan.training.trainer import step_generator
-from bozzetto.losses.stlpips import make_stlpips
+from bozzetto.losses.stlpips import MIN_SIZE, make_stlpips
 from bozzetto.metrics.frechet import frechet_distance
 from bozzetto.precision import resolve
 
+LEAST_SIZE = MIN_SIZE  # px, of pictures whose distance can be measured
 SAMPLES = 36  # pictures of a grid, always of the same latents
 DISTANCE = "frechet_stlpips"
 DISTANCE_SCALE = 1000.0  # features have unit length, so their distances are small

@@ -109,14 +109,18 @@ def open_upright(path: Path) -> Image.Image:
 
     Raises InputError as `read_photo` does.
     """
-    packed = read_member(path) if tar_around(path) else None
-    if packed is None:
-        check_readable(path)
+    if tar_around(path):
+        return decode_upright(io.BytesIO(read_member(path)), path)
+    check_readable(path)
+    return decode_upright(path, path)
+
+
+def decode_upright(source: Path | io.BytesIO, path: Path) -> Image.Image:
+    """As `open_upright`, from a file or from its bytes; `path` is what messages call it."""
     Image.init()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters is raised; large photos are checked below
-            source = path if packed is None else io.BytesIO(packed)
             with Image.open(source, formats=[f for f in FORMATS if f in Image.OPEN]) as opened:
                 check_size(path, *opened.size)
                 opened.load()

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from bozzetto.config import FitConfig
+from bozzetto.devices import find_device
 from bozzetto.disk import clear, siblings
 from bozzetto.errors import InputError, OutputError
 from bozzetto.export.formats import DEFAULT_FORMATS, check_formats
@@ -30,7 +31,6 @@ from bozzetto.inputs import (
     category_of,
     check_fit,
     chooser,
-    find_device,
     find_gan,
     find_latent,
     mask_identity,
@@ -51,6 +51,7 @@ from bozzetto.results import Provenance, Reconstruction, assemble, is_result_fol
 from bozzetto.results.folder import OUR_NAMES
 from bozzetto.results.partial import Partial, differences, discard_partial, held, open_partial, partial_folder
 from bozzetto.results.replace import check_replaceable, recover
+from bozzetto.seeds import check_seed
 from bozzetto.segment.registry import Masked
 from bozzetto.through_gan import fit_of, learned_to_project, pictures_of
 from bozzetto.types import Camera, DepthRange
@@ -95,8 +96,7 @@ def plan(
     check_fit(config, teacher.info)
     if any(stage.project > 0 for stage in config.stages):
         _ = teacher.feature_names  # step 2 compares them: complains now and not in the middle of the fit
-    if not 0 <= seed < 2**63:
-        raise InputError(f"The seed cannot be {seed}; give a whole number from 0 to 2^63 - 1.")
+    check_seed(seed)
     inversion = inversion or InvertConfig()
     check_inversion(inversion)
     mask_identity(mask)  # complains where there is no such file

@@ -21,14 +21,16 @@ from bozzetto.export.images import grid, write_png
 from bozzetto.gan.checkpoint import read_metadata, save_safetensors
 from bozzetto.gan.stylegan2 import Generator
 from bozzetto.gan.training.images import load_images
+from bozzetto.gan.training.ranges import Range, check_ranges, check_train
 from bozzetto.gan.training.shapes import spec_for
 from bozzetto.gan.training.trainer import TrainConfig, Trainer
 from bozzetto.gan.training.warm import warm_start
 from bozzetto.gan.zoo import load_gan
-from bozzetto.gan_distance import DISTANCE, DISTANCE_SCALE, draw_samples, measure_distance
+from bozzetto.gan_distance import DISTANCE, DISTANCE_SCALE, LEAST_SIZE, draw_samples, measure_distance
 from bozzetto.keep import Interrupted, Interrupts
 from bozzetto.processes import mean, place
 from bozzetto.results.partial import STATE, Partial, held, open_partial
+from bozzetto.seeds import check_seed
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ def _train(
         return job.out
     run = _Run(job, trainer, partial, images, log, progress)
     folder = partial.folder if partial else working_folder(job.out)
+    if job.distance_pictures > 0 and job.size < LEAST_SIZE:
+        progress.on_note(f"No distance is measured: its network needs pictures of {LEAST_SIZE} px at least.")
     message = f"Stopped. {folder} keeps the training; go on with --resume."
     with Interrupts(message) as interrupts:
         interrupts.patient = True
@@ -157,8 +161,10 @@ class _Run:
 
     def measure(self) -> None:
         """The distance of random pictures to real ones, as a line of the log."""
-        if self.job.distance_pictures <= 0 or self.partial is None:
+        if self.job.distance_pictures == 0 or self.partial is None or self.job.size < LEAST_SIZE:
             return
+        if any(DISTANCE in line and line["done"] == self.trainer.steps for line in self.log):
+            return  # measured already, by this run or by one that ended before its card was written
         found = measure_distance(self.trainer.average, self.images, self.job.distance_pictures, self.job.train.seed)
         if found is not None:
             self.log.append({"done": self.trainer.steps, "kimg": self.trainer.images_seen / 1000, **found})
@@ -181,10 +187,10 @@ class _Run:
         self.since, self.count = time.monotonic(), 0
 
     def finish(self) -> None:
-        self._write_line()
+        self.keep()  # before anything else that can fail
         self.measure()
-        self.keep()
         if self.partial is not None:
+            self.partial.save_log(self.log)
             write_png(grid(draw_samples(self.trainer.average, self.job.train.seed)), self.job.out.with_suffix(".png"))
             write_text(self.job.out.with_suffix(".md"), card(self.job, self.trainer, len(self.images), self.log))
 
@@ -209,11 +215,22 @@ def _due(seen: int, batch: int, every_kimg: float) -> bool:
 def _check(job: Job) -> None:
     if job.out.suffix != ".safetensors":
         raise InputError(f"The generator's file must end in .safetensors, not {job.out.name}.")
-    for name, low in (("kimg", 0.0), ("width", 0.0), ("save_every", 0.0)):
-        if not getattr(job, name) > low:
-            raise InputError(f"{name} must be over {low:g}, not {getattr(job, name)}.")
-    if not 1 <= job.train.batch <= 4096:
-        raise InputError(f"The batch must be 1 to 4096, not {job.train.batch}.")
+    check_ranges(
+        (
+            Range("kimg", job.kimg, 0, open=True),
+            Range("width", job.width, 0, open=True),
+            Range("w_dim", job.w_dim, 1, 4096),
+            Range("mapping_layers", job.mapping_layers, 1, 64),
+            Range("limit", job.limit, 1),
+            Range("save_every", job.save_every, 0, open=True),
+            Range("distance_every", job.distance_every, 0),
+            Range("distance_pictures", job.distance_pictures, 0),
+        )
+    )
+    if job.distance_pictures == 1:
+        raise InputError("distance_pictures must be 2 at least, or 0 for no distance; one picture has no spread.")
+    check_train(job.train)
+    check_seed(job.train.seed)
     check_writable(job.out)
     if job.out.exists() and not (job.resume or job.overwrite):
         raise OutputError(f"{job.out} exists; go on with --resume or start over with --overwrite.")

@@ -46,7 +46,7 @@ def check_same(gan: Gan, g: nn.Module, d: Discriminator | None, rng: torch.Gener
         image = g.synthesis(w[:, None].expand(-1, gan.info.num_ws, -1), g.synthesis.noises())
         torch.testing.assert_close(gan.image_from_w(w), image, rtol=1e-4, atol=1e-5)
         if d is not None:
-            torch.testing.assert_close(gan.logits(image), d(image, 1, label), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(gan.logits(image), d(image, label=label), rtol=1e-4, atol=1e-5)
     return image
 
 

@@ -10,7 +10,7 @@ import torch
 import bozzetto
 from bozzetto.bench.datasets import load_packed_heads
 from bozzetto.errors import CheckpointError, InputError
-from bozzetto.gan import Gan
+from bozzetto.gan import Gan, load_gan
 
 ASSETS = Path(bozzetto.__file__).parent / "assets"
 
@@ -74,13 +74,17 @@ def test_items_of_a_batch_do_not_know_each_other(gan: Gan) -> None:
     for a, b, c in zip(gan.features(whole, 2), gan.features(whole[:2], 2), gan.features(whole[2:], 2), strict=True):
         torch.testing.assert_close(a, torch.cat([b, c]), atol=1e-5, rtol=1e-5)
     logits = torch.cat([gan.logits(item[None]) for item in whole])
-    torch.testing.assert_close(gan.logits(whole), logits, atol=1e-4, rtol=1e-4)
-    assert (gan.logits(whole[:4], mbstd_group=4) - logits[:4]).abs().max() > 1e-4
+    torch.testing.assert_close(gan.logits(whole, mbstd_group=1), logits, atol=1e-4, rtol=1e-4)
+    # As published unless asked otherwise: groups of the size that the network was trained with.
+    assert gan.discriminator is not None
+    assert gan.discriminator.spec.mbstd_group == 4
+    assert torch.equal(gan.logits(whole[:4]), gan.logits(whole[:4], mbstd_group=4))
+    assert (gan.logits(whole[:4]) - logits[:4]).abs().max() > 1e-4
 
 
 def test_every_item_gets_only_its_own_gradient(gan: Gan) -> None:
     w = gan.w_from_z(z_for(gan, 3)).clone().requires_grad_()
-    gan.logits(gan.image_from_w(w))[1].sum().backward()
+    gan.logits(gan.image_from_w(w), mbstd_group=1)[1].sum().backward()
     assert w.grad is not None
     assert w.grad[1].abs().min(dim=1).values.max() > 0
     assert w.grad[[0, 2]].abs().max() == 0
@@ -97,8 +101,21 @@ def test_noise_modes(gan: Gan) -> None:
     torch.testing.assert_close(
         gan.image_from_w(w), gan.image_from_w(w, gan.generator.synthesis.noises()), rtol=0, atol=0
     )
-    with pytest.raises(InputError, match="Generator"):
-        gan.image_from_w(w, "random")
+    # Without a generator every call draws anew, and torch's own generator stays where it was.
+    state = torch.get_rng_state()
+    assert (gan.image_from_w(w, "random") - gan.image_from_w(w, "random")).abs().max() > 1e-3
+    assert torch.equal(torch.get_rng_state(), state)
+    with pytest.raises(InputError, match="const, random, none"):
+        gan.image_from_w(w, "loud")  # type: ignore[arg-type]
+
+
+def test_what_does_not_fit_is_said_in_a_sentence(gan: Gan, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"reads latents z \[B, "):
+        gan.w_from_z(torch.zeros(2, gan.info.z_dim + 1))
+    with pytest.raises(InputError, match="The discriminator reads images"):
+        gan.logits(torch.zeros(2, 3, 8, 8))
+    with pytest.raises(InputError, match="no device 'toaster'"):
+        load_gan("heads", "toaster")
 
 
 def test_random_noise_differs_between_equal_items(gan: Gan, rng: torch.Generator) -> None:

@@ -199,9 +199,9 @@ def test_classes_are_what_the_label_says(rng: torch.Generator) -> None:
         torch.testing.assert_close(gan.mapping_tail(gan.mapping_head(z, 2), 2), x)
         assert gan.w_samples(5).shape == (5, 8)
     image = gans[0].image_from_w(x)
-    logits = torch.cat([gan.logits(image) for gan in gans], dim=1)
+    logits = torch.cat([gan.logits(image, 1) for gan in gans], dim=1)
     assert logits.std(dim=1).min() > 1e-3
-    torch.testing.assert_close(gans[1].logits(image[2:]), logits[2:, 1:2], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(gans[1].logits(image[2:], 1), logits[2:, 1:2], rtol=1e-4, atol=1e-5)
 
 
 def test_a_class_is_asked_for(rng: torch.Generator) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ import pytest
 from PIL import Image
 from serving import SLOW, Client, photo_file, run, running, settings_for, status, stored
 
-from bozzetto import Reconstruction, reconstruct
+from bozzetto import Reconstruction, load_gan, reconstruct
+from bozzetto.config import Stage
+from bozzetto.forecast import TO_SPARE, Forecast, fitted
+from bozzetto.pipeline import plan
 from bozzetto.serve.foreman import CRASHED
 from bozzetto.serve.preview import NAMES, TURNS
 from tiny_run import CONFIG, INVERSION, same_files
@@ -96,6 +100,27 @@ def test_a_photo_becomes_what_the_command_line_makes_of_it(shared: Client, tmp_p
         record = Reconstruction.load(folder).provenance
         assert record.input_name == job["name"]
         assert record.config == own.provenance.config
+
+    run(work())
+
+
+def test_a_photos_memory_is_kept_below_the_servers_limit(tmp_path: Path) -> None:
+    content = photo_file(tmp_path / "disc.png")
+    config = replace(CONFIG, stages=(Stage(1, 1, 1, samples=64),))
+    settings = settings_for(tmp_path, presets={"many": config})
+    planned = plan(tmp_path / "disc.png", load_gan(settings.generators["tiny"]), config=config, inversion=INVERSION)
+    limit = Forecast(planned).peak(replace(config.compute, chunk=1)).total * TO_SPARE * 1.001
+    assert 0 < fitted(planned, limit).config.compute.chunk < 64
+
+    async def work() -> None:
+        async with running(replace(settings, max_memory=limit)) as client:
+            told = (await client.upload(content, preset="many")).json()
+            assert (await client.until(told["id"], at_rest))["state"] == "done"
+        async with running(replace(settings, max_memory=1e3)) as client:
+            told = (await client.upload(content, preset="many")).json()
+            job = await client.until(told["id"], at_rest)
+            assert job["state"] == "failed"
+            assert "--max-memory" in job["message"]
 
     run(work())
 

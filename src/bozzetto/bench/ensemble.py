@@ -20,8 +20,8 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from bozzetto.bench.gan_speed import timed
 from bozzetto.bench.steps import machine
+from bozzetto.devices import find_device
 from bozzetto.errors import InputError
-from bozzetto.inputs import find_device
 from bozzetto.nets.networks import Networks, make_networks
 from bozzetto.results.provenance import versions
 

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from bozzetto.bench.steps import find_gan, machine
+from bozzetto.devices import find_device
 from bozzetto.errors import InputError
 from bozzetto.gan.generator import Gan
 from bozzetto.gan.plain import plain
 from bozzetto.gan.training.shapes import spec_for
 from bozzetto.gan.training.trainer import TrainConfig, Trainer
-from bozzetto.inputs import find_device
 from bozzetto.results.provenance import versions
 
 

@@ -20,11 +20,11 @@ import torch
 from bozzetto import keep, pipeline
 from bozzetto.bench.steps import find_gan, machine
 from bozzetto.config import FitConfig
+from bozzetto.devices import find_device
 from bozzetto.errors import InputError
 from bozzetto.forecast import Forecast, fitted, gigabytes
 from bozzetto.gan.invert import InvertConfig
 from bozzetto.ingredients import Plan
-from bozzetto.inputs import find_device
 from bozzetto.presets import find_preset
 from bozzetto.results.provenance import versions
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from bozzetto.config import ComputeConfig, FitConfig, Stage
+from bozzetto.devices import find_device
 from bozzetto.errors import InputError
 from bozzetto.gan.discriminator import Discriminator
 from bozzetto.gan.generator import Gan, GanInfo
@@ -27,7 +28,7 @@ from bozzetto.gan.plain import plain
 from bozzetto.gan.spec import StyleGan2Spec
 from bozzetto.gan.stylegan2 import Generator
 from bozzetto.gan.zoo import load_gan
-from bozzetto.inputs import MIN_RESOLUTION, find_device
+from bozzetto.inputs import MIN_RESOLUTION
 from bozzetto.losses.registry import make_perceptual
 from bozzetto.method import instance
 from bozzetto.method.problem import Problem

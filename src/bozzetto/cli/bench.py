@@ -29,9 +29,9 @@ from bozzetto.bench.units import Unit
 from bozzetto.cli.bench_rows import Bench, Heads
 from bozzetto.cli.parse import parse
 from bozzetto.cli.settings import parse_with_settings
+from bozzetto.devices import find_device
 from bozzetto.errors import InputError, MissingExtraError
 from bozzetto.export.files import write_text
-from bozzetto.inputs import find_device
 from bozzetto.losses.perceptual import Perceptual
 from bozzetto.losses.stlpips import MIN_SIZE, make_stlpips
 from bozzetto.presets import find_preset

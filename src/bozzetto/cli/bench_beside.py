@@ -16,13 +16,14 @@ from bozzetto.bench.truth import truth_of
 from bozzetto.cli.parse import parse
 from bozzetto.cli.progress import Shown
 from bozzetto.cli.settings import default_preset
+from bozzetto.devices import find_device
 from bozzetto.errors import InputError
 from bozzetto.export.files import make_folder
 from bozzetto.export.images import write_png
 from bozzetto.export.options import FilmOptions
 from bozzetto.export.video import WRITERS
 from bozzetto.general_model import built_in_for
-from bozzetto.inputs import find_device, find_gan
+from bozzetto.inputs import find_gan
 from bozzetto.method.schedule import phases
 from bozzetto.pipeline import REFINE, plan, run
 from bozzetto.results import Reconstruction, read

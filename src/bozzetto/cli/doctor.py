@@ -12,10 +12,10 @@ import torch
 
 from bozzetto import __version__
 from bozzetto.cli.parse import parse
+from bozzetto.devices import find_device
 from bozzetto.download import cache_dir
 from bozzetto.errors import BozzettoError
 from bozzetto.gan.zoo import ZOO, load_gan
-from bozzetto.inputs import find_device
 from bozzetto.precision import resolve
 from bozzetto.segment.registry import make_segmenter
 

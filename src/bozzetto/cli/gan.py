@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ import torch
 import tyro
 
 from bozzetto.cli.parse import parse
+from bozzetto.devices import find_device
 from bozzetto.errors import InputError, OutputError
 from bozzetto.export.files import check_writable
 from bozzetto.export.images import grid, write_png
@@ -20,9 +22,14 @@ from bozzetto.gan.convert import StoredType
 from bozzetto.gan.convert import convert as write_converted
 from bozzetto.gan.generator import Gan
 from bozzetto.gan.zoo import load_gan, open_gan
-from bozzetto.inputs import find_device
+from bozzetto.seeds import check_seed
 
 MAX_SAMPLES = 1024
+LICENCE_NOTE = (
+    "The file states no licence; ask who made it. The generators that NVIDIA published are not for commercial use, nor "
+    "are most that were trained on photographs of people."
+)
+MAX_PSI = 2  # further out than any latent that a generator was trained on
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ def inspect(argv: Sequence[str]) -> int:
     args = parse(Inspect, argv, "gan inspect", "Say what a generator file holds, and draw samples.")
     if args.n is not None and not 0 <= args.n <= MAX_SAMPLES:
         raise InputError(f"--n must be 0 to {MAX_SAMPLES}, not {args.n}.")
+    if args.grid is not None:
+        check_ending(args.grid, ".png")
     gan = open_gan(args.gan, class_index=args.gan_class)
     if gan.info.num_classes and args.gan_class is None:
         gan = open_gan(args.gan, class_index=0)
@@ -56,6 +65,8 @@ def facts_of(gan: Gan) -> dict[str, Any]:
     spec = gan.generator.spec
     facts: dict[str, Any] = asdict(gan.info) | spec.describe()
     facts["generator_parameters"] = sum(p.numel() for p in gan.generator.parameters())
+    if gan.info.licence == "unknown":
+        facts["licence_note"] = LICENCE_NOTE
     net = gan.discriminator
     facts["discriminator_arch"] = None if net is None else net.spec.discriminator_arch
     facts["discriminator_parameters"] = 0 if net is None else sum(p.numel() for p in net.parameters())
@@ -78,6 +89,10 @@ def sample(argv: Sequence[str]) -> int:
     args = parse(Sample, argv, "gan sample", "Pictures that a generator makes.")
     if not 1 <= args.n <= MAX_SAMPLES:
         raise InputError(f"--n must be 1 to {MAX_SAMPLES}, not {args.n}.")
+    check_seed(args.seed)
+    if not (math.isfinite(args.psi) and abs(args.psi) <= MAX_PSI):
+        raise InputError(f"--psi must be -{MAX_PSI} to {MAX_PSI}, not {args.psi}: 1 is no truncation, 0 the mean.")
+    check_ending(args.out, ".png")
     check_writable(args.out)
     gan = load_gan(args.gan, find_device(args.device), class_index=args.gan_class)
     write_png(grid(samples(gan, args.n, args.seed, args.psi)), args.out)
@@ -90,6 +105,12 @@ def samples(gan: Gan, n: int, seed: int = 0, psi: float = 0.7) -> torch.Tensor:
     """Pictures [N, 3, S, S] in [0, 1] of random latents."""
     parts = gan.z_samples(n, seed).split(16)
     return torch.cat([gan.image_from_w(gan.w_from_z(part, psi)).cpu() for part in parts]) / 2 + 0.5
+
+
+def check_ending(path: Path, ending: str) -> None:
+    """Raise InputError for a file whose name says that something else is in it."""
+    if path.suffix.lower() != ending:
+        raise InputError(f"What is written is a {ending} file, and {path.name} is named otherwise; end it in {ending}.")
 
 
 @dataclass(frozen=True)
@@ -106,6 +127,7 @@ class Convert:
 def convert(argv: Sequence[str]) -> int:
     """Write a generator as safetensors."""
     args = parse(Convert, argv, "gan convert", "Write a generator of any known format as .safetensors.")
+    check_ending(args.out, ".safetensors")
     if args.out.exists() and not args.overwrite:
         raise OutputError(f"There is a file {args.out} already; say --overwrite to replace it.")
     given = {"name": args.name, "category": args.category, "licence": args.licence}

@@ -15,12 +15,12 @@ from rich.progress import BarColumn, TextColumn
 
 from bozzetto.cli.parse import parse
 from bozzetto.cli.progress import Live, clock, told
+from bozzetto.devices import find_device
 from bozzetto.errors import InputError, MissingExtraError
 from bozzetto.gan.training.images import load_images
 from bozzetto.gan.training.trainer import TrainConfig
 from bozzetto.gan.zoo import load_gan
 from bozzetto.gan_distance import measure_distance
-from bozzetto.inputs import find_device
 from bozzetto.losses.stlpips import INSTALL
 from bozzetto.processes import join, leave
 from bozzetto.train_gan import Job, train

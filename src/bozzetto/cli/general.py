@@ -15,10 +15,10 @@ from rich.progress import BarColumn, TextColumn
 from bozzetto.cli.parse import parse, scan
 from bozzetto.cli.progress import Live, clock, told
 from bozzetto.config import GeneralConfig
+from bozzetto.devices import find_device
 from bozzetto.errors import InputError, MissingExtraError
 from bozzetto.gan.invert import InvertConfig
 from bozzetto.general_job import GeneralJob
-from bozzetto.inputs import find_device
 from bozzetto.method.joint import JointEvent
 from bozzetto.presets import find_general_preset
 from bozzetto.processes import join, leave, place

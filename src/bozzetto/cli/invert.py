@@ -19,13 +19,14 @@ from bozzetto.cli.parse import parse
 from bozzetto.cli.progress import Shown
 from bozzetto.cli.reconstruct import RESULTS, refuse_shared_files, sum_up
 from bozzetto.crop import parse_crop
-from bozzetto.errors import BozzettoError, InputError
+from bozzetto.devices import find_device
+from bozzetto.errors import BozzettoError, FitError, InputError
 from bozzetto.export.files import check_writable, make_folder
 from bozzetto.export.images import write_png
-from bozzetto.gan.invert import InvertConfig
+from bozzetto.gan.invert import InvertConfig, judge_inversion
 from bozzetto.gan.latent import save_latent
 from bozzetto.ingredients import Plan
-from bozzetto.inputs import find_device, find_gan
+from bozzetto.inputs import find_gan
 from bozzetto.photo_list import is_one_photo, list_photos
 from bozzetto.pipeline import plan
 from bozzetto.presets import find_preset
@@ -63,11 +64,14 @@ def invert(argv: Sequence[str]) -> int:
         check_writable(path)
     gan = find_gan(args.gan, find_device(args.device), preset.compute.gan_precision, args.gan_class)
 
+    # No fit follows, so nothing is asked of the generator for one; and no mirror image is inverted too.
+    alone = replace(preset, stages=(), turn=replace(preset.turn, use=False))
+
     def planned(photo: Path) -> Plan:
         return plan(
             photo,
             gan,
-            config=replace(preset, turn=replace(preset.turn, use=False)),  # the photo alone, without its mirror image
+            config=alone,
             mask=args.mask,
             seed=args.seed,
             category=args.category,
@@ -85,6 +89,8 @@ def invert(argv: Sequence[str]) -> int:
                 complain(str(one.error) if single else f"{one.photo}: {one.error}")
                 continue
             shown.line(told(one, inverter))
+            if (note := doubt(one, args.inversion)) is not None:
+                complain(f"Note: {note}")
             rows += row_of(one)
             save(one, path)
             sys.stdout.write(f"{path}\n")
@@ -129,6 +135,16 @@ def told(one: Inverted, inverter: Inverter) -> str:
         square = picture.square
         parts.append(f"crop {square.left},{square.top},{square.side} ({picture.how})")
     return f"{one.photo.name}: {', '.join(parts)}"
+
+
+def doubt(one: Inverted, config: InvertConfig) -> str | None:
+    """A sentence where a fit would warn of this latent or refuse it: here it is what was asked for, and kept."""
+    if one.job is None or one.found is None:
+        return None
+    try:
+        return judge_inversion(float(one.found.psnr_db[0]), config, one.job.gan.info.name)
+    except FitError as error:
+        return str(error)
 
 
 def save(one: Inverted, path: Path) -> None:

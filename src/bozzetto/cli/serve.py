@@ -12,8 +12,9 @@ import tyro
 
 from bozzetto.cli.complain import complain
 from bozzetto.cli.parse import parse
+from bozzetto.devices import find_device
 from bozzetto.errors import InputError
-from bozzetto.inputs import find_device
+from bozzetto.forecast import parse_memory
 from bozzetto.serve.run import check_installed, serve
 from bozzetto.serve.settings import MIB, Settings, generators_of
 
@@ -29,6 +30,7 @@ class Arguments:
     open: bool = False  # open the page in the browser
     max_upload: float = 32.0  # MiB, of a photo together with its mask
     max_waiting: int = 100  # photos in the queue; further ones are refused until some are done
+    max_memory: str | None = None  # such as 2G: keep a photo's peak below it, by smaller chunks with the same result
     device: str = "auto"  # auto, cpu or cuda
 
 
@@ -46,6 +48,7 @@ def serve_command(argv: Sequence[str]) -> int:
         device=str(find_device(args.device)),
         max_upload=int(args.max_upload * MIB),
         max_waiting=args.max_waiting,
+        max_memory=None if args.max_memory is None else parse_memory(args.max_memory),
     )
     if args.host not in LOCAL:
         complain(

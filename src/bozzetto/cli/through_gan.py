@@ -10,7 +10,8 @@ from pathlib import Path
 import tyro
 
 from bozzetto.cli.parse import parse
-from bozzetto.inputs import find_device, find_gan
+from bozzetto.devices import find_device
+from bozzetto.inputs import find_gan
 from bozzetto.method.through_gan import STEPS
 from bozzetto.results import export_folder, read_networks
 from bozzetto.through_gan import add_to_folder

@@ -117,6 +117,8 @@ class Gan:
 
         The mean is the one that the file stores, where it does (official truncation); otherwise that of samples.
         """
+        if z.shape[1] != self.info.z_dim:
+            raise InputError(f"'{self.info.name}' reads latents z [B, {self.info.z_dim}], not {list(z.shape)}.")
         w = self.generator.mapping(z, self._label(z.shape[0]))
         if psi != 1.0:
             mean = self.w_mean() if self.w_avg is None else self.w_avg
@@ -185,13 +187,15 @@ class Gan:
         if noise == "const":
             return self.generator.synthesis.noises()
         if noise != "random":
-            assert not isinstance(noise, str), noise
+            if isinstance(noise, str):
+                raise InputError(f"The noise can be const, random, none or maps of one's own, not '{noise}'.")
             return noise
         shapes = self.noise_shapes()
         if not shapes:
             return None
-        if generator is None:
-            raise InputError("Random noise needs a torch.Generator to draw from; pass generator=... .")
+        if generator is None:  # nothing to repeat is asked for; torch's own generator stays as it is
+            generator = torch.Generator()
+            generator.seed()
         source = generator.device
         return [torch.randn(batch, 1, h, w, generator=generator, device=source).to(self.device) for h, w in shapes]
 
@@ -221,10 +225,18 @@ class Gan:
         return [taps[names.index(name)] for name in wanted]
 
     def logits(
-        self, image: Float[Tensor, "b 3 s s"], mbstd_group: int = 1, precision: Precision | None = None
+        self, image: Float[Tensor, "b 3 s s"], mbstd_group: int | None = None, precision: Precision | None = None
     ) -> Float[Tensor, "b 1"]:
-        """How real the discriminator finds images in [-1, 1]. A group over 1 mixes items, as in training."""
+        """How real the discriminator finds images in [-1, 1], raw.
+
+        mbstd_group: items whose deviation the last layers see (Karras et al. 2018, section 3). None: as many as the
+            network was trained with, as in the published code, so that an item's logit depends on the batch it is in;
+            1: every item by itself.
+        """
         net = self._discriminator()
+        side = self.info.resolution
+        if image.shape[1:] != (3, side, side):
+            raise InputError(f"The discriminator reads images [B, 3, {side}, {side}], not {list(image.shape)}.")
         last = self._frozen_discriminator(precision).features(image, len(net.blocks))[-1]
         return net.head(last, mbstd_group, self._label(image.shape[0]))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import torch
 
+from bozzetto.devices import find_device
 from bozzetto.download import sha256_of
 from bozzetto.errors import CheckpointError, InputError
 from bozzetto.gan.checkpoint import LoadedGan, is_safetensors, load_safetensors
@@ -81,7 +83,8 @@ def load_gan(
 
     class_index: which class to make pictures of, where the generator knows several.
     Raises CheckpointError, one sentence, for anything that is not there, not whole, not safe or not understood;
-    InputError where a class is needed and not given, or given and not needed.
+    InputError where a class is needed and not given, or given and not needed, and for a device or a precision that
+    there is not.
     """
     gan = open_gan(name_or_path, device, precision, class_index)
     if gan.info.num_classes and class_index is None:
@@ -96,6 +99,9 @@ def open_gan(
     class_index: int | None = None,
 ) -> Gan:
     """`load_gan` that does not insist on a class: the generator can be looked at, and asks when it is to be used."""
+    device = find_device(device)
+    if precision not in get_args(Precision):
+        raise InputError(f"The precision can be {' or '.join(get_args(Precision))}, not {precision!r}.")
     path, row = find(name_or_path)
     sha256 = _sha256(path)
     if row is not None and sha256 != row.sha256:

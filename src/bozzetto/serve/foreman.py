@@ -153,6 +153,7 @@ class Foreman:
             config=settings.presets[wishes.preset],
             inversion=settings.inversion,
             formats=settings.formats,
+            max_memory=settings.max_memory,
         )
         message = await self._follow(order, job)
         state, text = self._ending(message, job)

@@ -22,10 +22,12 @@ from types import FrameType
 from typing import TextIO
 
 from bozzetto.config import FitConfig
+from bozzetto.devices import find_device
 from bozzetto.errors import BozzettoError
+from bozzetto.forecast import fitted
 from bozzetto.gan.generator import Gan
 from bozzetto.gan.invert import InvertConfig
-from bozzetto.inputs import find_device, find_gan
+from bozzetto.inputs import find_gan
 from bozzetto.method.schedule import phases
 from bozzetto.pipeline import plan, run
 from bozzetto.results.provenance import plain
@@ -53,6 +55,7 @@ class Order:
     config: FitConfig
     inversion: InvertConfig
     formats: tuple[str, ...]
+    max_memory: float | None = None  # bytes; smaller chunks where a photo's peak would be above
 
     def to_json(self) -> Message:
         return {"do": "run", "order": plain(self)}
@@ -140,6 +143,8 @@ class Worker:
             general=order.general,
         )
         job = replace(job, picture=replace(job.picture, name=order.name))
+        if order.max_memory is not None:
+            job = fitted(job, order.max_memory)
         watching.begin(job, phases(job.config, job.config.prior.shape != "none"))
         watching.show(run(job, folder / RESULT, resume=True, progress=watching, formats=order.formats))
 

@@ -16,11 +16,12 @@ from bozzetto.bench.makers import mask_for
 from bozzetto.bench.rows import find_seeds
 from bozzetto.bench.score import score_head, shape_of
 from bozzetto.config import FitConfig
+from bozzetto.devices import find_device
 from bozzetto.errors import BozzettoError, InputError, OutputError
 from bozzetto.gan.generator import Gan
 from bozzetto.general_model import GeneralModel
 from bozzetto.ingredients import Plan
-from bozzetto.inputs import find_device, find_gan
+from bozzetto.inputs import find_gan
 from bozzetto.keep import Interrupted, Progress
 from bozzetto.pipeline import find_finished, plan, run
 from bozzetto.presets import find_preset

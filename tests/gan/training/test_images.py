@@ -13,6 +13,7 @@ from PIL import Image
 
 from bozzetto.errors import InputError
 from bozzetto.gan.training.images import load_images, to_network
+from bozzetto.photo import read_photo
 
 
 def png(value: int, width: int = 16, height: int = 16) -> bytes:
@@ -55,6 +56,29 @@ def test_bad_pictures_are_left_out_with_a_sentence(tmp_path: Path) -> None:
     assert len(images) == 64
     assert len(said) == 2
     assert all("left out" in text for text in said)
+
+
+def test_pictures_are_read_as_photos_are(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "x", 64)
+    ramp = np.zeros((32, 32, 3), dtype=np.uint8)
+    ramp[..., 0] = np.arange(32)[:, None] * 8
+    sideways = Image.fromarray(ramp)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    sideways.save(folder / "b0.png", exif=exif)
+    clear = np.full((16, 16, 4), (255, 0, 0, 0), dtype=np.uint8)
+    clear[:8, :, 3] = 255
+    Image.fromarray(clear).save(folder / "b1.png")
+    Image.fromarray(np.full((16, 16), 30000, dtype=np.uint16)).save(folder / "b2.png")
+    upright, laid, deep = load_images(folder, 16)[-3:]
+    for image, name in ((upright, "b0.png"), (laid, "b1.png"), (deep, "b2.png")):
+        photo = read_photo(folder / name, 16).image
+        assert (image / 255 - photo).abs().max() < 1.5 / 255, name
+    assert (upright[0, 0] == upright[0, -1]).all()
+    assert upright[0, 0, 0] > upright[0, 0, -1] + 200
+    assert laid[:, 0, 0].tolist() == [255, 0, 0]
+    assert laid[:, -1, 0].tolist() == [255, 255, 255]
+    assert deep.unique().tolist() == [round(30000 / 65535 * 255)]
 
 
 def test_middle_square_is_taken(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from bozzetto.disk import require_plain
+from bozzetto.disk import UNREADABLE, require_plain
 from bozzetto.errors import InputError
-from bozzetto.photo import FORMATS, SUFFIXES
+from bozzetto.photo import FORMATS, SUFFIXES, decode_upright, split_alpha, to_srgb
 
 MIN_IMAGES = 64  # fewer cannot teach a generator anything
+BAD: tuple[type[Exception], ...] = (InputError, *UNREADABLE)
 MAX_SOURCE_PIXELS = 64_000_000  # of one picture; more is refused before it is decoded
 
 
@@ -31,6 +32,8 @@ def load_images(
     needs: str = "a generator",
 ) -> UInt8[Tensor, "n 3 s s"]:
     """All pictures of a folder (and its folders) or tar, in the order of their names, the middle square resized.
+
+    They are read as photos are: upright, in sRGB, transparent parts laid on white.
 
     Pictures that cannot be read are left out, one call of `on_bad` with a sentence each.
 
@@ -46,8 +49,8 @@ def load_images(
         if limit is not None and len(out) >= limit:
             break
         try:
-            out.append(_decode(data(), size))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            out.append(_decode(data(), name, size))
+        except BAD as error:
             if on_bad is not None:
                 on_bad(f"{name} is left out: it cannot be read as a picture ({error}).")
             continue
@@ -78,14 +81,18 @@ def _files(source: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
         ) from None
 
 
-def _decode(data: bytes, size: int) -> np.ndarray:
-    opened = Image.open(io.BytesIO(data), formats=[f for f in FORMATS if f in Image.OPEN])
-    width, height = opened.size
-    if width * height > MAX_SOURCE_PIXELS:
-        raise ValueError(f"{width} x {height} pixels are too many")
+def _decode(data: bytes, name: str, size: int) -> np.ndarray:
+    with Image.open(io.BytesIO(data), formats=[f for f in FORMATS if f in Image.OPEN]) as opened:
+        if opened.size[0] * opened.size[1] > MAX_SOURCE_PIXELS:
+            raise ValueError(f"{opened.size[0]} x {opened.size[1]} pixels are too many")
+    path = Path(name)
+    colours, _ = split_alpha(to_srgb(decode_upright(io.BytesIO(data), path), path))
+    if colours.mode == "F":  # grey of 16 bits, in [0, 1]
+        colours = Image.fromarray((np.asarray(colours) * 255).round().astype(np.uint8))
+    width, height = colours.size
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
-    image = opened.convert("RGB").resize(
+    image = colours.convert("RGB").resize(
         (size, size),
         Image.Resampling.BOX if side % size == 0 else Image.Resampling.LANCZOS,
         box=(left, top, left + side, top + side),

@@ -47,8 +47,11 @@ def warm_start(new: Generator | Discriminator, old: Generator | Discriminator) -
                 _overlap(getattr(module, part), getattr(other, part))
                 copied += 1
     if isinstance(new, Generator) and isinstance(old, Generator) and old.synthesis.arch == "skip":
-        for size in set(new.synthesis.to_rgb) - set(old.synthesis.to_rgb):
-            _mute(new.synthesis.to_rgb[size])
+        ours, known = new.synthesis.to_rgb, old.synthesis.to_rgb
+        assert isinstance(ours, nn.ModuleDict)
+        assert isinstance(known, nn.ModuleDict)
+        for size in ours.keys() - known.keys():
+            _mute(ours[size])
     return copied
 
 
