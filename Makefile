@@ -1,7 +1,7 @@
 # Every target sets up .venv first: once, and again when pyproject.toml or constraints.txt change.
 #
 #   make demo                 reconstruct the bundled head and print where the result lies
-#   make test                 the tests that take seconds; test-slow and test-gpu are the others
+#   make test                 the tests that take minutes; test-slow and test-gpu are the others
 #   make PYTHON=python3.12    with that Python instead of the newest one found
 #   make PIP_ARGS=...         with more arguments for pip, such as an index of CPU-only torch builds on Linux
 #
@@ -22,7 +22,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP = $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-# Every process of the tests computes with one thread, so one a core; a file's tests stay together, with what they share.
+# Every process of the tests computes with one thread, so one a core; a file's tests stay together,
+# with what they share.
 PARALLEL := -n auto --maxprocesses 8 --dist loadfile
 
 # Only data files of these are read: a segmentation network, two sets of perceptual weights. Nothing of them is
@@ -59,7 +60,7 @@ validator:
 	echo "Note: npm could not fetch gltf-validator; GLB files are not validated."; }
 
 test: $(INSTALLED) validator
-	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not gpu and not hostile and not ray"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow and not gpu and not hostile and not ray"
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m "slow and not gpu and not hostile"

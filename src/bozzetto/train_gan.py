@@ -217,11 +217,11 @@ def _check(job: Job) -> None:
         raise InputError(f"The generator's file must end in .safetensors, not {job.out.name}.")
     check_ranges(
         (
-            Range("kimg", job.kimg, 0, open=True),
+            Range("kimg", job.kimg, 0, 1e9, open=True),
             Range("width", job.width, 0, open=True),
             Range("w_dim", job.w_dim, 1, 4096),
             Range("mapping_layers", job.mapping_layers, 1, 64),
-            Range("limit", job.limit, 1),
+            Range("limit", job.limit, 1, 10**9),
             Range("save_every", job.save_every, 0, open=True),
             Range("distance_every", job.distance_every, 0),
             Range("distance_pictures", job.distance_pictures, 0),
@@ -249,7 +249,12 @@ def _restore(trainer: Trainer, job: Job, partial: Partial | None, progress: Trai
     source = partial or Partial(working_folder(job.out), {})
     found = source.load(STATE) if job.resume else None
     if found is not None:
-        trainer.restore(found[0])
+        try:
+            trainer.restore(found[0])
+        except (KeyError, RuntimeError) as error:  # such as of a version whose networks had other widths
+            raise OutputError(
+                f"The training beside {job.out} is of networks of another shape; start over with --overwrite."
+            ) from error
         return source.load_log(trainer.steps) if partial else []
     if job.start is not None:
         gan = load_gan(job.start)

@@ -17,6 +17,7 @@ from bozzetto.cli.main import execute
 from bozzetto.errors import FitError
 from bozzetto.export.images import picture
 from bozzetto.gan import Gan, load_gan
+from bozzetto.gan.checkpoint import save_safetensors
 from bozzetto.gan.invert import Inversion, InvertConfig
 from bozzetto.gan.invert import invert as invert_all
 from tiny_run import photo, write_gan
@@ -243,3 +244,30 @@ def test_a_reconstruction_keeps_its_crop(place: Path, capsys: pytest.CaptureFixt
     argv[argv.index("30,10,16")] = "28,10,16"
     assert execute([*argv, "--out", "one"]) == 5  # another crop is another result
     assert "crop" in capsys.readouterr().err
+
+
+def test_a_generator_without_a_discriminator_is_inverted_by_the_picture_alone(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gan = load_gan(place / "tiny.safetensors")
+    save_safetensors(place / "alone.safetensors", gan.generator, None, {"name": "alone"}, torch.float32)
+    words = ["invert", "photos/a.png", "--gan", "alone.safetensors", *QUICK, "--out", "x.safetensors"]
+    assert execute(words) == 0
+    assert re.search(r"^a\.png: PSNR \d+\.\d dB, \d+\.\d s$", capsys.readouterr().err, re.MULTILINE)  # no distance
+    assert latent(Path("x.safetensors")).shape[-1] == gan.info.w_dim
+    assert latent(Path("x.safetensors")).isfinite().all()
+
+
+def test_a_latent_that_a_fit_would_doubt_is_kept_and_doubted(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for flags, word in (
+        (("--poor-db", "90", "--hopeless-db", "1"), "warns of it"),
+        (("--hopeless-db", "90"), "refuses it"),
+        (("--poor-db", "1", "--hopeless-db", "1"), None),
+    ):
+        assert run("photos", "--out", "found", *flags) == 0
+        said = capsys.readouterr().err
+        assert said.count("poorly met") == (3 if word else 0)
+        if word is not None:
+            assert word in said
+            assert "b.png is poorly met" in said
+        assert latent(Path("found/b_latent.safetensors")).isfinite().all()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -258,11 +256,10 @@ def test_random_numbers_are_those_of_the_key_alone() -> None:
     assert not torch.equal(one, other)
 
 
-def share(rank: int, port: int, folder: str) -> None:
+def share(rank: int, folder: str) -> None:
     """One of two processes of a training."""
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=2)
+    dist.init_process_group("gloo", (Path(folder) / "store").as_uri(), rank=rank, world_size=2)
     problem = load_problem(Path(folder))
     state = new_joint_state(problem, 0)
     JointFit(problem, TOGETHER, 0, Path(folder)).run(state, Watch([2.0, 1.0]))
@@ -278,10 +275,7 @@ def load_problem(folder: Path) -> Problem:
 
 def test_two_processes_train_one_model(make_problem: MakeProblem, tmp_path: Path) -> None:
     torch.save(of(make_problem, TOGETHER, 4), tmp_path / "problem.pt")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(share, (port, str(tmp_path)), nprocs=2)
+    mp.spawn(share, (str(tmp_path),), nprocs=2)
     a, b = (load_file(tmp_path / f"{rank}.safetensors") for rank in range(2))
     assert not differing(a, b)
     alone = new_joint_state(load_problem(tmp_path), 0)

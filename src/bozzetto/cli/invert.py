@@ -20,10 +20,10 @@ from bozzetto.cli.progress import Shown
 from bozzetto.cli.reconstruct import RESULTS, refuse_shared_files, sum_up
 from bozzetto.crop import parse_crop
 from bozzetto.devices import find_device
-from bozzetto.errors import BozzettoError, FitError, InputError
+from bozzetto.errors import BozzettoError, InputError
 from bozzetto.export.files import check_writable, make_folder
 from bozzetto.export.images import write_png
-from bozzetto.gan.invert import InvertConfig, judge_inversion
+from bozzetto.gan.invert import InvertConfig
 from bozzetto.gan.latent import save_latent
 from bozzetto.ingredients import Plan
 from bozzetto.inputs import find_gan
@@ -90,7 +90,7 @@ def invert(argv: Sequence[str]) -> int:
                 continue
             shown.line(told(one, inverter))
             if (note := doubt(one, args.inversion)) is not None:
-                complain(f"Note: {note}")
+                complain(note)
             rows += row_of(one)
             save(one, path)
             sys.stdout.write(f"{path}\n")
@@ -141,10 +141,14 @@ def doubt(one: Inverted, config: InvertConfig) -> str | None:
     """A sentence where a fit would warn of this latent or refuse it: here it is what was asked for, and kept."""
     if one.job is None or one.found is None:
         return None
-    try:
-        return judge_inversion(float(one.found.psnr_db[0]), config, one.job.gan.info.name)
-    except FitError as error:
-        return str(error)
+    psnr_db = float(one.found.psnr_db[0])
+    if psnr_db >= config.poor_db and psnr_db >= config.hopeless_db:
+        return None
+    would = "refuses it" if psnr_db < config.hopeless_db else "warns of it"
+    return (
+        f"Note: {one.photo.name} is poorly met, PSNR {psnr_db:.1f} dB; a reconstruction from this latent {would}. "
+        "Look at the picture, and try another --crop or --mask, or a generator of what the photo shows."
+    )
 
 
 def save(one: Inverted, path: Path) -> None:

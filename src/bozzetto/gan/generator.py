@@ -116,8 +116,9 @@ class Gan:
         """Latents of every layer, pulled to the mean by the truncation psi (1: not at all, 0: the mean).
 
         The mean is the one that the file stores, where it does (official truncation); otherwise that of samples.
+        Raises InputError for a z of the wrong shape, or where a class is needed.
         """
-        if z.shape[1] != self.info.z_dim:
+        if z.shape[1:] != (self.info.z_dim,):
             raise InputError(f"'{self.info.name}' reads latents z [B, {self.info.z_dim}], not {list(z.shape)}.")
         w = self.generator.mapping(z, self._label(z.shape[0]))
         if psi != 1.0:
@@ -157,8 +158,9 @@ class Gan:
         """Images, about -1..1 and not clamped, float32.
 
         w: one for all layers [b, d], or one a layer [b, num_ws, d].
-        noise: the stored one, a fresh draw from `generator` for every item, none, or the maps themselves (one a layer).
-        Raises InputError for a w of the wrong shape, or random noise without a generator.
+        noise: the stored one, a fresh draw from `generator` for every item (without one, from a new seed), none, or the
+            maps themselves (one a layer).
+        Raises InputError for a w of the wrong shape, or noise of another name.
         """
         if w.ndim == 2:
             w = w[:, None].expand(-1, self.info.num_ws, -1)
@@ -232,6 +234,7 @@ class Gan:
         mbstd_group: items whose deviation the last layers see (Karras et al. 2018, section 3). None: as many as the
             network was trained with, as in the published code, so that an item's logit depends on the batch it is in;
             1: every item by itself.
+        Raises InputError for images of another size, CheckpointError where the file holds no discriminator.
         """
         net = self._discriminator()
         side = self.info.resolution

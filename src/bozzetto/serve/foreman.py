@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bozzetto.errors import BozzettoError, InputError
+from bozzetto.results.partial import partial_folder
 from bozzetto.serve.hand import Hand
 from bozzetto.serve.job import AT_REST, RESUMABLE, Job, State
 from bozzetto.serve.preview import NAMES
@@ -139,7 +140,10 @@ class Foreman:
             self.tell(self._set(job, "failed", f"This server was started without '{missing}'; name it and resume."))
             return
         self.running, self.live[job.id] = job.id, Live()
-        job = self._set(replace(job, notes=()), "running")
+        # What was begun goes on with the limit that it was begun with: smaller chunks are another order of sums.
+        begun = partial_folder(self.store.result(job)).exists()
+        limit = job.max_memory if begun else settings.max_memory
+        job = self._set(replace(job, notes=(), max_memory=limit), "running")
         self.tell(job)
         self._tell_queue()
         order = Order(
@@ -153,7 +157,7 @@ class Foreman:
             config=settings.presets[wishes.preset],
             inversion=settings.inversion,
             formats=settings.formats,
-            max_memory=settings.max_memory,
+            max_memory=limit,
         )
         message = await self._follow(order, job)
         state, text = self._ending(message, job)

@@ -45,6 +45,7 @@ class Job:
     state: State = "waiting"
     message: str = ""  # one sentence on why it is not done
     notes: tuple[str, ...] = ()  # what the user should know about the result
+    max_memory: float | None = None  # bytes, that it was begun with
 
     def to_json(self) -> dict[str, Any]:
         stored = plain(self)

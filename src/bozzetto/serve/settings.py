@@ -34,7 +34,7 @@ class Settings:
     formats: tuple[str, ...] = DEFAULT_FORMATS
     max_upload: int = 32 * MIB  # bytes of one request, mask included
     max_waiting: int = 100  # jobs; a further one is refused
-    max_memory: float | None = None  # bytes; a photo's peak is kept below it, with the same result
+    max_memory: float | None = None  # bytes; a photo's peak is kept below it
     patience_s: float = 30.0  # a job that does not end when asked is ended by force after this long
 
     def choices(self) -> dict[str, list[str]]:

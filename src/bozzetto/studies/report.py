@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from bozzetto.bench.steps import machine
 from bozzetto.errors import InputError
@@ -139,8 +141,11 @@ def page_of(folder: Path, order: Sequence[str], figures: str) -> str:
         for path in (folder / f"{name}.json", *sorted(folder.glob(f"*/{name}.json"))):
             if path.is_file():
                 within = "" if path.parent == folder else path.parent.name
-                called = f"{name}-{within}" if within else name
-                found[called] = read_record(path) | {"study": called}, f"{figures}{within}/" if within else figures
+                called = re.sub(r"[^a-z0-9]+", "-", f"{name}-{within}".lower()).strip("-")  # an anchor, too
+                found[called] = (
+                    read_record(path) | {"study": called},
+                    f"{figures}{quote(within)}/" if within else figures,
+                )
     if not found:
         raise InputError(f"There are no studies in {folder}; run `bozzetto study NAME` first.")
     lines = [

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import tarfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -48,13 +50,17 @@ def test_folder_and_tar_give_the_same_pictures_in_the_order_of_names(tmp_path: P
 
 
 def test_bad_pictures_are_left_out_with_a_sentence(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "x", 66)
+    folder = make_folder(tmp_path / "x", 67)
     (folder / "a" / "010.png").write_bytes(b"no picture")
+    bomb = bytearray(png(9))
+    bomb[16:24] = struct.pack(">II", 20_000, 20_000)
+    bomb[29:33] = struct.pack(">I", zlib.crc32(bytes(bomb[12:29])))
+    (folder / "a" / "030.png").write_bytes(bomb)
     (folder / "a" / "020.png").write_bytes(png(9)[:40])
     said: list[str] = []
     images = load_images(folder, 16, on_bad=said.append)
     assert len(images) == 64
-    assert len(said) == 2
+    assert len(said) == 3
     assert all("left out" in text for text in said)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from bozzetto.gan.discriminator import Discriminator
 from bozzetto.gan.initialise import initialise
 from bozzetto.gan.spec import StyleGan2Spec
 from bozzetto.gan.stylegan2 import Generator
+from bozzetto.gan.training.shapes import spec_for
 from bozzetto.gan.training.trainer import TrainConfig, Trainer
 from bozzetto.gan.training.warm import warm_start
 
@@ -106,6 +105,15 @@ def test_a_greater_size_starts_from_the_smaller_pictures_enlarged() -> None:
     torch.testing.assert_close(enlarged, ops.upsample2(small), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(("small", "large"), [(16, 32), (32, 64), (64, 128), (128, 256)])
+def test_the_tables_of_two_sizes_go_together(small: int, large: int) -> None:
+    old, new = (drawn(Generator, spec_for(size, 0.25, 16, 2), size) for size in (small, large))
+    warm_start(new, old)
+    w = old.mapping(torch.randn(2, 16, generator=torch.Generator().manual_seed(3)))
+    pictures = [net.synthesis(w[:, None].expand(-1, net.spec.num_ws, -1), None) for net in (old, new)]
+    torch.testing.assert_close(pictures[1], ops.upsample2(pictures[0]), rtol=1e-5, atol=1e-5)
+
+
 def test_discriminators_of_two_sizes_share_the_blocks_of_the_same_resolution() -> None:
     large = StyleGan2Spec(32, SPEC.channels | {32: 8}, z_dim=16, w_dim=16, num_mapping_layers=2)
     for old_spec, new_spec, ours, theirs in ((SPEC, large, 1, 0), (large, SPEC, 0, 1)):
@@ -117,10 +125,9 @@ def test_discriminators_of_two_sizes_share_the_blocks_of_the_same_resolution() -
         torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
 
 
-def share(rank: int, port: int, folder: str) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+def share(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=2)
+    dist.init_process_group("gloo", (Path(folder) / "store").as_uri(), rank=rank, world_size=2)
     trainer = Trainer(SPEC, CONFIG)
     for _ in range(4):
         trainer.step(pictures())
@@ -129,10 +136,7 @@ def share(rank: int, port: int, folder: str) -> None:
 
 
 def test_two_processes_stay_one_training(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(share, (port, str(tmp_path)), nprocs=2)
+    mp.spawn(share, (str(tmp_path),), nprocs=2)
     a, b = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     different = [key for key in a if key != "signs" and not torch.equal(a[key], b[key])]
     assert different == []

@@ -18,7 +18,7 @@ from bozzetto.errors import InputError
 from bozzetto.photo import FORMATS, SUFFIXES, decode_upright, split_alpha, to_srgb
 
 MIN_IMAGES = 64  # fewer cannot teach a generator anything
-BAD: tuple[type[Exception], ...] = (InputError, *UNREADABLE)
+BAD: tuple[type[Exception], ...] = (InputError, Image.DecompressionBombError, *UNREADABLE)
 MAX_SOURCE_PIXELS = 64_000_000  # of one picture; more is refused before it is decoded
 
 
@@ -52,7 +52,8 @@ def load_images(
             out.append(_decode(data(), name, size))
         except BAD as error:
             if on_bad is not None:
-                on_bad(f"{name} is left out: it cannot be read as a picture ({error}).")
+                why = str(error) if isinstance(error, InputError) else f"{name} cannot be read as a picture ({error})."
+                on_bad(f"{why} It is left out.")
             continue
         if on_image is not None:
             on_image(len(out))

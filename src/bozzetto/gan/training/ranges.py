@@ -24,10 +24,10 @@ class Range(NamedTuple):
         if self.value is None:
             return
         inside = self.least < self.value < self.most if self.open else self.least <= self.value <= self.most
-        if math.isfinite(self.value) and inside:
+        if inside and self.value != math.inf:
             return
         if math.isinf(self.most):
-            wanted = f"over {self.least:g}" if self.open else f"at least {self.least:g}"
+            wanted = f"finite and over {self.least:g}" if self.open else f"finite and at least {self.least:g}"
         else:
             wanted = f"{'between' if self.open else 'from'} {self.least:g} {'and' if self.open else 'to'} {self.most:g}"
         raise InputError(f"{self.name} must be {wanted}, not {self.value}.")

@@ -15,10 +15,10 @@ Layers = EqualConv | EqualLinear | StyledConv | ToRgb
 def warm_start(new: Generator | Discriminator, old: Generator | Discriminator) -> int:
     """Copy the weights of layers of the same name, cut to the smaller width; returns how many tensors were copied.
 
-    A wider linear layer ignores its additional inputs at first, so a mapping and styles of a greater width give the
-    same latents and styles as before. Effective weights (gains included) are kept. Layers of one resolution are held
+    A wider layer of the generator ignores its additional inputs at first, so a greater width gives the same latents,
+    styles and pictures as before. Effective weights (gains included) are kept. Layers of one resolution are held
     together, so a generator of pictures of a greater size makes at first the smaller ones enlarged (of the `skip`
-    architecture, where no layer is narrower), as if trained by growing (Karras et al. 2018).
+    architecture, where no layer becomes narrower), as if trained by growing (Karras et al. 2018).
     """
     theirs = _by_resolution(new, old)
     copied = 0
@@ -31,7 +31,7 @@ def warm_start(new: Generator | Discriminator, old: Generator | Discriminator) -
             ratio = other.gain / module.gain
             weight: Tensor = module.weight
             source: Tensor = other.weight * ratio
-            if isinstance(module, EqualLinear):
+            if isinstance(module, EqualLinear | StyledConv | ToRgb):
                 weight[: source.shape[0], source.shape[1] :] = 0
             if name == "final_linear":  # inputs are channels x 4 x 4
                 weight, source = weight.view(len(weight), -1, 16), source.view(len(source), -1, 16)
