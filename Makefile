@@ -24,7 +24,7 @@ PIP = $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c co
 
 # Every process of the tests computes with one thread, so one a core; a file's tests stay together,
 # with what they share.
-PARALLEL := -n auto --maxprocesses 8 --dist loadfile
+PARALLEL := -n logical --maxprocesses 8 --dist loadfile
 
 # Only data files of these are read: a segmentation network, two sets of perceptual weights. Nothing of them is
 # imported, and what they depend on (jax, OpenCV, torchvision) is neither needed nor installed.
