@@ -106,7 +106,7 @@ def test_a_photo_becomes_what_the_command_line_makes_of_it(shared: Client, tmp_p
 
 def test_a_photos_memory_is_kept_below_the_servers_limit(tmp_path: Path) -> None:
     content = photo_file(tmp_path / "disc.png")
-    config = replace(CONFIG, stages=(Stage(1, 1, 1, samples=64),))
+    config = replace(SLOW, stages=(Stage(1, 1, 1, samples=64),))
     settings = settings_for(tmp_path, presets={"many": config})
     planned = plan(tmp_path / "disc.png", load_gan(settings.generators["tiny"]), config=config, inversion=INVERSION)
     limit = Forecast(planned).peak(replace(config.compute, chunk=1)).total * TO_SPARE * 1.001
@@ -114,9 +114,14 @@ def test_a_photos_memory_is_kept_below_the_servers_limit(tmp_path: Path) -> None
 
     async def work() -> None:
         async with running(replace(settings, max_memory=limit)) as client:
-            told = (await client.upload(content, preset="many")).json()
-            assert (await client.until(told["id"], at_rest))["state"] == "done"
+            begun = (await client.upload(content, preset="many")).json()["id"]
+            await client.until(begun, at_work)
+            await client.post(f"/api/jobs/{begun}/cancel")
+            assert (await client.until(begun, at_rest))["state"] == "cancelled"
+        # What was begun with one limit goes on with it on a server that has another; new photos get the new one.
         async with running(replace(settings, max_memory=1e3)) as client:
+            await client.post(f"/api/jobs/{begun}/resume")
+            assert (await client.until(begun, at_rest))["state"] == "done"
             told = (await client.upload(content, preset="many")).json()
             job = await client.until(told["id"], at_rest)
             assert job["state"] == "failed"
