@@ -197,7 +197,7 @@ def test_a_preview_is_one_pass_and_needs_no_latent(
 
 def test_a_refinement_of_no_movement_is_the_preview(model: GeneralModel, trained: tuple[Path, Heard]) -> None:
     gan = str(trained[0].parent / "gan.safetensors")
-    still = replace(CONFIG, optim=replace(CONFIG.optim, lr=1e-30, project_lr=1e-30))
+    still = replace(CONFIG, optim=replace(CONFIG.optim, lr=1e-30, project_lr=1e-30), texture="photo")
     made = reconstruct(photo(), gan, mask="none", general=model, config=still, inversion=INVERSION)
     preview = reconstruct(photo(), gan, mask="none", general=model, refine=0)
     for name in ("depth", "albedo", "view", "light", "recon"):

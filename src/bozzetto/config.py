@@ -131,6 +131,7 @@ class FitConfig:
     view: ViewConfig = field(default_factory=ViewConfig)
     nets: NetConfig = field(default_factory=NetConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
+    texture: Literal["network", "photo"] = "network"  # the result's albedo: A's, or the photo's own, unshaded (ours)
 
 
 @dataclass(frozen=True)

@@ -29,13 +29,15 @@ from bozzetto.method.chunks import pieces
 from bozzetto.method.problem import Problem, predict, predict_depth
 from bozzetto.method.sampling import SceneDistribution
 from bozzetto.method.turn import Yaw, turn, yaw_of_generator
+from bozzetto.nets.networks import Networks
 from bozzetto.priors.registry import find_prior, prior_depth
 from bozzetto.results import Reconstruction, assemble
+from bozzetto.results.carried import photo_albedo
 from bozzetto.results.partial import Partial
 from bozzetto.results.provenance import plain
 from bozzetto.segment.registry import Masked
 from bozzetto.segment.segmenter import covers_everything, mask_problem
-from bozzetto.types import Camera, DepthRange
+from bozzetto.types import Camera, DepthRange, Factors
 
 JUDGES = ("poor_db", "hopeless_db")  # of the inversion's settings: they decide whether there is a result, not which
 
@@ -93,6 +95,8 @@ def _that_matter(config: FitConfig) -> dict[str, Any]:
         del compute["chunk"]
     if fit["project"]["teacher"] == "generator":  # results from before there was a choice are the same
         del fit["project"]["teacher"]
+    if fit["texture"] == "network":  # the same
+        del fit["texture"]
     return fit
 
 
@@ -346,15 +350,24 @@ def problem_of(job: Plan, masked: Masked, found: Found, perceptual: Perceptual |
 
 
 @torch.no_grad()
+def factors_of(nets: Networks, problem: Problem) -> Factors:
+    """What a result is made of: the networks' factors in full precision, the albedo from where the settings say."""
+    factors = predict(nets, problem.exact)
+    if problem.config.texture == "network":
+        return factors
+    albedo = photo_albedo(problem.photo, problem.mask, factors, problem.camera, problem.depth_range)
+    return replace(factors, albedo=albedo)
+
+
+@torch.no_grad()
 def preview_of(job: Plan, masked: Masked) -> Reconstruction:
     """What the general model makes of the photo at once, in full precision whatever the fit's is.
-
     There is no inversion of it: the record's latent is the generator's mean, and the rendering stands for G(w).
     """
     assert job.general is not None
     w = job.gan.w_mean()[None, None].expand(1, job.gan.info.num_ws, -1)
     exact = replace(job.config, compute=replace(job.config.compute, precision="fp32"))
     problem = problem_of(replace(job, config=exact), masked, Found(w, job.picture.image[None]), None)
-    factors = predict(job.general.networks, problem.exact)
+    factors = factors_of(job.general.networks, problem)
     found = assemble(problem.photo, problem.photo, problem.mask, factors, w[0], job.camera, job.depth_range)
     return replace(found, inversion=found.recon.clamp(0, 1))

@@ -22,7 +22,16 @@ from bozzetto.export.formats import DEFAULT_FORMATS, check_formats
 from bozzetto.gan.generator import Gan
 from bozzetto.gan.invert import InvertConfig, check_inversion
 from bozzetto.general_model import GeneralModel, load_general
-from bozzetto.ingredients import Found, Plan, inversion_loss, latent_of, mask_of, preview_of, problem_of
+from bozzetto.ingredients import (
+    Found,
+    Plan,
+    factors_of,
+    inversion_loss,
+    latent_of,
+    mask_of,
+    preview_of,
+    problem_of,
+)
 from bozzetto.inputs import (
     CropLike,
     LatentLike,
@@ -40,7 +49,7 @@ from bozzetto.keep import Interrupts, Keeper, Onlooker, Progress, Quiet
 from bozzetto.losses.registry import make_perceptual
 from bozzetto.method import instance
 from bozzetto.method.guard import check_shape
-from bozzetto.method.problem import Problem, predict
+from bozzetto.method.problem import Problem
 from bozzetto.method.sampling import SceneDistribution, find_distribution
 from bozzetto.metrics.truth import Truth, score_truth
 from bozzetto.nets.networks import Networks
@@ -320,7 +329,7 @@ def reconstruct(
 @torch.no_grad()
 def _record(job: Plan, problem: Problem, found: Found, nets: Networks) -> Reconstruction:
     """The object as the networks have it now, without provenance."""
-    factors = predict(nets, problem.exact)
+    factors = factors_of(nets, problem)
     return assemble(problem.photo, found.image, problem.mask, factors, found.w[0], job.camera, job.depth_range)
 
 

@@ -35,6 +35,7 @@ PRESETS: dict[str, FitConfig] = {
         turn=TurnConfig(use=True),
         nets=NetConfig(width=0.5),
         compute=ComputeConfig(precision="auto", gan_precision="auto"),
+        texture="photo",
     ),
     # Ours, with a general model: half a minute from its networks, or one without bfloat16. The depth is held near what
     # that sees.
@@ -45,6 +46,7 @@ PRESETS: dict[str, FitConfig] = {
         project=ProjectConfig(collect_batches=16, teach=True),
         prior=PriorConfig(iterations=0),
         compute=ComputeConfig(precision="auto", gan_precision="auto"),
+        texture="photo",
     ),
     # Galatolo & Nilsson, Table 1 (Np 16 for faces and cats; 8 for cars).
     "rep": FitConfig(

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from bozzetto.geometry.camera import project, to_normalised, unproject
-from bozzetto.geometry.pose import move
 from bozzetto.geometry.render import render
 from bozzetto.geometry.warp import sample, turned_with
+from bozzetto.results.carried import carry, fill_alike
 from bozzetto.results.provenance import Provenance
 from bozzetto.results.reconstruction import Reconstruction
 from bozzetto.types import BORDER_COLUMNS, Camera, DepthRange, Factors
-
-# A point this many pixels' worth of depth behind what the photo shows counts as hidden by it.
-_HIDDEN_PX = 3.0
 
 
 def mask_to_canonical(
@@ -31,44 +26,8 @@ def mask_to_canonical(
     Points the photo hides (behind `depth_posed`) or does not hold take the mask of the nearest points it shows,
     those of like depth first: a cheek behind the nose stays object, the backdrop behind the ear stays backdrop.
     """
-    b, s = depth.shape[0], camera.size
-    moved = move(unproject(depth, camera).reshape(b, s * s, 3), view)
-    grid = to_normalised(project(moved, camera), camera).reshape(b, s, s, 2)
-    inside_picture = (grid.abs() <= 1 + 1e-4).all(-1)[:, None]
-    slack = _HIDDEN_PX / camera.focal_px  # scene units at depth 1
-    hidden = ~inside_picture | (moved[..., 2].reshape(b, 1, s, s) > sample(depth_posed, grid.clamp(-1, 1)) + slack)
-    # Beside what is hidden the photo mixes front and back; that is no better known.
-    unsure = F.max_pool2d(hidden.to(depth.dtype), 3, stride=1, padding=1) > 0
-    return _fill_alike(sample(mask, grid.clamp(-1, 1)), ~unsure, depth * camera.focal_px)
-
-
-def _fill_alike(
-    values: Float[Tensor, "b 1 s s"], known: Bool[Tensor, "b 1 s s"], depth_px: Float[Tensor, "b 1 s s"]
-) -> Float[Tensor, "b 1 s s"]:
-    """Fill what is not known by diffusion: each such pixel becomes the weighted mean of its 3 x 3 neighbours.
-
-    The weight is 1 / (1 + depth difference^4) with depth in pixels' worth, so that next to nothing crosses a jump.
-    Without the first pass, ring by ring, the diffusion would take long to reach far.
-    """
-
-    def around(picture: Tensor) -> Float[Tensor, "b 9 s s"]:
-        return F.unfold(picture, 3, padding=1).reshape(picture.shape[0], 9, *picture.shape[-2:])
-
-    def mean(weight: Float[Tensor, "b 9 s s"]) -> Tensor:
-        return (around(values) * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1e-30)
-
-    alike = 1 / (1 + (around(depth_px) - depth_px) ** 4)
-    filled = known
-    while bool(known.any()) and not bool(filled.all()):
-        weight = around(filled.to(values.dtype)) * alike
-        fresh = ~filled & (weight.sum(1, keepdim=True) > 0)
-        if not bool(fresh.any()):
-            break
-        values, filled = torch.where(fresh, mean(weight), values), filled | fresh
-    alike = alike * around(torch.ones_like(values))  # the picture ends at its edge
-    for _ in range(2 * values.shape[-1]):
-        values = torch.where(known, values, mean(alike))
-    return values
+    grid, unsure = carry(depth, depth_posed, view, camera)
+    return fill_alike(sample(mask, grid.clamp(-1, 1)), ~unsure, depth * camera.focal_px)
 
 
 def normals_to_view(

@@ -24,12 +24,11 @@ from bozzetto.ingredients import Plan
 from bozzetto.inputs import find_gan
 from bozzetto.keep import Interrupted, Progress
 from bozzetto.pipeline import find_finished, plan, run
-from bozzetto.presets import find_preset
 from bozzetto.results import Reconstruction
 from bozzetto.results.folder import read_networks
 from bozzetto.results.partial import partial_folder
 from bozzetto.studies.job import Study, StudyJob
-from bozzetto.studies.scale import scaled
+from bozzetto.studies.scale import scaled, studied
 from bozzetto.studies.statistics_of import result_statistics
 from bozzetto.studies.subjects import Subject, find_subjects
 
@@ -72,7 +71,7 @@ class Desk:
     ) -> None:
         """Raises InputError and CheckpointError where something given cannot be used; writes nothing."""
         self.study, self.job, self.told, self.shown = study, job, told, shown
-        self.base = scaled(find_preset(job.preset), job.scale, job.scale_prior)
+        self.base = scaled(studied(job.preset), job.scale, job.scale_prior)
         self.device = find_device(job.device)
         self.gan = find_gan(job.gan, self.device, self.base.compute.gan_precision)
         self.size = self.gan.info.resolution

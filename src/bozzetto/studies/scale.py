@@ -6,11 +6,17 @@ from dataclasses import replace
 
 from bozzetto.config import FitConfig, GeneralConfig, Stage
 from bozzetto.errors import InputError
+from bozzetto.presets import find_preset
 
 
 def shrunk(count: int, share: float) -> int:
     """A share of a number of iterations; none stay none, and some stay at least one."""
     return 0 if count == 0 else max(1, round(count * share))
+
+
+def studied(preset: str) -> FitConfig:
+    """A preset's settings as studies take them: the networks' own albedo, since it is the method that is studied."""
+    return replace(find_preset(preset), texture="network")
 
 
 def scaled(config: FitConfig, share: float, prior: bool = False) -> FitConfig:

@@ -7,12 +7,11 @@ import statistics
 from bozzetto.errors import InputError
 from bozzetto.general_model import built_in_for, load_general
 from bozzetto.inputs import check_fit
-from bozzetto.presets import find_preset
 from bozzetto.studies.compare import arms_table, by_photo, difference, lead_of, records, verdict_of
 from bozzetto.studies.desk import Arm, Desk, Piece
 from bozzetto.studies.job import Claim, Outcome, Study, Table
 from bozzetto.studies.plots import scatter
-from bozzetto.studies.scale import scaled
+from bozzetto.studies.scale import scaled, studied
 
 # Shares of the schedules, times --scale: the papers' whole ones take an hour or two a photo on two cores.
 SHARES = {
@@ -32,7 +31,7 @@ def run(desk: Desk) -> Outcome:
     by_preset: dict[str, str] = {}
     for name, share in SHARES.items():
         part = share * desk.job.scale
-        config = scaled(find_preset(name), part, desk.job.scale_prior)
+        config = scaled(studied(name), part, desk.job.scale_prior)
         arm = Arm(f"{name} at {100 * part:.3g} %", f"preset {name}", config)
         try:
             check_fit(arm.config, desk.gan.info)
@@ -46,7 +45,7 @@ def run(desk: Desk) -> Outcome:
         model = load_general(general, desk.device)
         for name, count in (("general", 0), ("general + refine", None)):
             what = "the built-in general model" + ("" if count == 0 else ", refined")
-            arms.append(Arm(name, what, find_preset("refine"), general=model, refine=count))
+            arms.append(Arm(name, what, studied("refine"), general=model, refine=count))
             shares[name] = 1.0
     if not arms:
         raise InputError("No preset goes with this generator; give another to --gan.")
