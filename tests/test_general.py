@@ -20,9 +20,10 @@ from bozzetto.export.sheet import factor_tiles
 from bozzetto.gan.invert import InvertConfig
 from bozzetto.gan.zoo import load_gan
 from bozzetto.general_job import GeneralJob
-from bozzetto.general_model import GeneralModel, load_general
+from bozzetto.general_model import GeneralModel, load_general, save_general
 from bozzetto.keep import Interrupted, Quiet
 from bozzetto.method.joint import JointEvent
+from bozzetto.nets.networks import make_networks
 from bozzetto.pipeline import plan, reconstruct
 from bozzetto.results import Reconstruction
 from bozzetto.results.folder import read_preview
@@ -195,6 +196,27 @@ def test_a_preview_is_one_pass_and_needs_no_latent(
     assert torch.equal(other.depth, made.depth)  # nothing is drawn
 
 
+def test_a_model_without_an_albedo_network_sees_the_same(
+    model: GeneralModel, trained: tuple[Path, Heard], tmp_path: Path
+) -> None:
+    gan = str(trained[0].parent / "gan.safetensors")
+    path = tmp_path / "light.safetensors"
+    save_general(path, model.networks, replace(model.facts, albedo=False, offset=False))
+    assert path.stat().st_size < 0.7 * trained[0].stat().st_size
+    light = load_general(path)
+    whole, made = (reconstruct(photo(), gan, mask="none", general=m, refine=0) for m in (model, light))
+    for name in ("depth", "albedo", "view", "light", "recon"):
+        assert torch.equal(getattr(made, name), getattr(whole, name)), name
+    with pytest.raises(InputError, match="--texture photo"):
+        reconstruct(photo(), gan, mask="none", general=light, config=replace(CONFIG, stages=()))
+    fresh = make_networks(16, model.facts.w_dim, torch.Generator().manual_seed(3), width=0.25)
+    before = {name: value.clone() for name, value in fresh.state().items()}
+    light.copy_into(fresh)
+    for name, value in fresh.state().items():
+        anew = name.startswith(("albedo.", "offset."))
+        assert torch.equal(value, before[name] if anew else light.networks.state()[name]), name
+
+
 def test_a_refinement_of_no_movement_is_the_preview(model: GeneralModel, trained: tuple[Path, Heard]) -> None:
     gan = str(trained[0].parent / "gan.safetensors")
     still = replace(CONFIG, optim=replace(CONFIG.optim, lr=1e-30, project_lr=1e-30), texture="photo")
@@ -301,8 +323,8 @@ def damaged(tensors: dict[str, Tensor], metadata: dict[str, str], how: str) -> t
 @pytest.mark.parametrize(
     "how",
     ["nan", "lacks", "more", "kind", "newer", "facts", "nested", "complex", "size=100000", "size=12", "size=null",
-     "width=1e9", "width=0.5", f"width=1{400 * '0'}", "w_dim=-1", "w_dim=9", "offset=1", "view_mean=[1]", "name=3",
-     "view={}", "view=[]", "extra=1"],
+     "width=1e9", "width=0.5", f"width=1{400 * '0'}", "w_dim=-1", "w_dim=9", "offset=1", "albedo=1", "view_mean=[1]",
+     "name=3", "view={}", "view=[]", "extra=1"],
 )  # fmt: skip
 def test_a_strangers_file_is_refused_in_a_sentence(trained: tuple[Path, Heard], tmp_path: Path, how: str) -> None:
     from bozzetto.gan.checkpoint import read_tensors

@@ -45,6 +45,7 @@ class GeneralJob:
     name: str | None = None  # what the model is called; the file's name if not given
     licence: str = "unknown"  # of the model
     keep_offset: bool = True  # store E too
+    keep_albedo: bool = True  # store A too
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     resume: bool = False

@@ -58,6 +58,12 @@ class GeneralFacts:
     generator_sha256: str  # of the teacher
     photos: int  # that it was trained on
     offset: bool  # E is in the file too
+    albedo: bool = True  # A too; a preview that takes the photo's own colours can do without
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """How the names of tensors begin that the file does not have."""
+        return tuple(f"{name}." for name in ("offset", "albedo") if not getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -81,10 +87,17 @@ class GeneralModel:
                 f"The general model '{facts.name}' counts views otherwise than these settings; use the --preset, "
                 "--category and --scenes that it was trained with, or --general none."
             )
+        if not facts.albedo and not config.stages and config.texture == "network":
+            raise InputError(
+                f"The general model '{facts.name}' has no albedo network, so its preview needs --texture photo."
+            )
 
     def copy_into(self, nets: Networks) -> None:
-        """Let a fit's networks begin as these. E begins anew where the model has none, or another teacher's width."""
-        ours = {k: v for k, v in self.networks.state().items() if self.facts.offset or not k.startswith("offset.")}
+        """Let a fit's networks begin as these.
+
+        A and E begin anew where the model has none, E also where it is of another teacher's width.
+        """
+        ours = {k: v for k, v in self.networks.state().items() if not k.startswith(self.facts.absent)}
         theirs = nets.state()
         differs = any(theirs[k].shape != v.shape for k, v in ours.items() if not k.startswith("offset."))
         if differs:
@@ -100,7 +113,7 @@ def save_general(path: Path, nets: Networks, facts: GeneralFacts, dtype: torch.d
     tensors = {
         name: value.detach().to("cpu", dtype).contiguous()
         for name, value in nets.state().items()
-        if facts.offset or not name.startswith("offset.")
+        if not name.startswith(facts.absent)
     }
     write_safetensors(path, tensors, {"kind": KIND, "version": str(VERSION), "facts": json.dumps(asdict(facts))})
 
@@ -148,7 +161,7 @@ def load_general(name_or_path: str | Path, device: torch.device | str = "cpu") -
         if not all(value.is_floating_point() for value in tensors.values()):
             raise ValueError("numbers of another kind")
         nets = make_networks(facts.size, facts.w_dim, torch.Generator().manual_seed(0), device, facts.width)
-        own = {name: value for name, value in nets.state().items() if name.startswith("offset.") and not facts.offset}
+        own = {name: value for name, value in nets.state().items() if name.startswith(facts.absent)}
         nets.load_state({name: value.float() for name, value in tensors.items()} | own)
     except DAMAGED as error:
         raise CheckpointError(f"The file {path.name} does not hold the networks it speaks of; get it again.") from error
@@ -165,7 +178,8 @@ def read_facts(text: str, file: str) -> GeneralFacts:
         mean = tuple(float(value) for value in stored["view_mean"])
         facts = GeneralFacts(**{**stored, "view": ViewConfig(**stored["view"]), "view_mean": mean})
         whole = all(isinstance(value, int) and 0 < value <= 4096 for value in (facts.size, facts.w_dim))
-        fine = whole and 0 < float(facts.width) <= 8 and len(mean) == 6 and isinstance(facts.offset, bool)
+        fine = whole and 0 < float(facts.width) <= 8 and len(mean) == 6
+        fine = fine and all(isinstance(value, bool) for value in (facts.offset, facts.albedo))
         texts = (facts.name, facts.category, facts.licence, facts.generator_name, facts.generator_sha256)
         if not fine or not all(isinstance(value, str) for value in texts):
             raise ValueError("out of range")

@@ -195,7 +195,7 @@ def _check(job: GeneralJob, config: GeneralConfig) -> None:
 
 def _identity(job: GeneralJob, config: GeneralConfig, gan: Gan, photos: Source) -> dict[str, Any]:
     """What must agree for a training to be gone on with."""
-    other = ("out", "resume", "overwrite", "device", "config", "gan", "name", "licence", "keep_offset")
+    other = ("out", "resume", "overwrite", "device", "config", "gan", "name", "licence", "keep_offset", "keep_albedo")
     kept = {f.name: getattr(job, f.name) for f in fields(job) if f.name not in other}
     kept["inversion"] = {k: v for k, v in asdict(job.inversion).items() if k not in JUDGES}
     record = {**kept, "config": config, "generator_sha256": gan.info.sha256, "photos": len(photos.images)}
@@ -217,6 +217,7 @@ def _facts(job: GeneralJob, config: GeneralConfig, gan: Gan, problem: Problem) -
         generator_sha256=gan.info.sha256,
         photos=len(problem.photo),
         offset=job.keep_offset,
+        albedo=job.keep_albedo,
     )
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bozzetto.nets.autoencoder import Autoencoder
-from bozzetto.nets.blocks import initialise, levels
+from bozzetto.nets.blocks import base_channels, initialise, levels
 from bozzetto.nets.encoder import Encoder
 from bozzetto.nets.networks import NAMES, Networks, make_networks
 from bozzetto.nets.offset_encoder import OffsetEncoder
@@ -45,6 +45,12 @@ def test_half_the_width_has_between_a_quarter_and_half_of_the_weights() -> None:
     whole, half = Autoencoder(64, 1), Autoencoder(64, 1, width=0.5)
     assert 0.25 < count(half) / count(whole) < 0.5  # the bottleneck keeps its length
     assert half(torch.zeros(1, 3, 64, 64)).shape == (1, 1, 64, 64)
+
+
+def test_a_width_below_a_quarter_thins_further() -> None:
+    assert [base_channels(64, width) for width in (1.0, 0.5, 0.25, 0.2, 0.125, 0.01)] == [64, 32, 16, 8, 8, 8]
+    assert [base_channels(256, width) for width in (1.0, 0.5, 0.25, 0.125)] == [16, 16, 16, 8]
+    assert Autoencoder(64, 1, width=0.125)(torch.zeros(1, 3, 64, 64)).shape == (1, 1, 64, 64)
 
 
 @pytest.mark.parametrize("size", [0, 8, 12, 63, 96, -64])

@@ -44,6 +44,7 @@ class Arguments:
     name: str | None = None  # what the model is called; the file's name if not given
     licence: str = "unknown"  # of the model
     keep_offset: bool = True  # store the offset encoder too, which a refinement then need not train
+    keep_albedo: bool = True  # store the albedo network too; previews with --texture photo can do without
     seed: int = 0
     device: str = "auto"  # auto, cpu or cuda
     resume: bool = False  # go on where an interrupted training stopped

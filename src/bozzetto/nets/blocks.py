@@ -9,6 +9,7 @@ from torch import Tensor, nn
 MIN_SIZE = 64  # the papers' tables are for 64 px; every doubling adds one level
 BASE_CHANNEL_BUDGET = 4096  # nf = 4096 / S, so that wider pictures get thinner first layers
 MIN_CHANNELS = 16
+MIN_CHANNELS_THIN = 8  # below a quarter of the papers' width
 
 
 def levels(size: int) -> int:
@@ -23,8 +24,12 @@ def levels(size: int) -> int:
 
 
 def base_channels(size: int, width: float = 1.0) -> int:
-    """nf of the papers' tables: max(4096 / S, 16), times the width. Below 64 px (tests) it stays at the 64 px value."""
-    nf = max(int(BASE_CHANNEL_BUDGET * width) // max(size, MIN_SIZE), MIN_CHANNELS)
+    """nf of the papers' tables: max(4096 / S, 16), times the width. Below 64 px (tests) it stays at the 64 px value.
+
+    It never falls under 16, or, for a width under a quarter, under 8.
+    """
+    least = MIN_CHANNELS if width >= 0.25 else MIN_CHANNELS_THIN
+    nf = max(int(BASE_CHANNEL_BUDGET * width) // max(size, MIN_SIZE), least)
     return nf - nf % group_base(nf)  # whole groups for any width
 
 
