@@ -42,7 +42,7 @@ def write_pictures(scene: Scene, out: Path, options: ExportOptions) -> list[Path
         "mask.png": scene.mask,
         "canonical_mask.png": scene.canonical_mask,
         "inversion.png": scene.inversion,
-        "recon.png": scene.recon * scene.recon_mask,
+        "recon.png": scene.recon * scene.recon_mask * scene.mask,
         "albedo.png": scene.albedo,
         "shading.png": scene.shading / brightest,
         "normal.png": normal_rgb(scene.normal),

@@ -54,7 +54,7 @@ def factor_tiles(scene: Scene, side: int = _BIG) -> list[Tile]:
         tile("Photo", scene.image, side),
         tile("Object mask", scene.mask, side, smooth=False),
         tile("No inversion" if _is_preview(scene) else "GAN inversion", scene.inversion, side),
-        tile("Reconstruction", over(scene.recon, scene.recon_mask), side),
+        tile("Reconstruction", over(scene.recon, scene.recon_mask * scene.mask), side),
         tile("Depth", depth_rgb(scene.depth, shown.near, shown.far, alpha), side),
         tile("Normals", normal_rgb(scene.normal, alpha), side),
         tile("Albedo", over(scene.albedo, alpha), side),

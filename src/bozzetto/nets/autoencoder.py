@@ -8,12 +8,14 @@ from torch import Tensor, nn
 from bozzetto.nets.blocks import base_channels, group_base, levels
 
 BOTTLENECK = 256  # z of the papers
+BOTTLENECK_THIN = 128  # below a quarter of their width
 
 
 class Autoencoder(nn.Module):
     """Encoder to a vector of 256 numbers, decoder back to the picture's size, GroupNorm between.
 
-    D has one output channel and no activation, A three and tanh. One more level per doubling of the size above 64.
+    Of a width under a quarter the vector has 128. D has one output channel and no activation, A three and tanh. One
+    more level per doubling of the size above 64.
     """
 
     def __init__(self, size: int, outputs: int, activation: nn.Module | None = None, width: float = 1.0) -> None:
@@ -21,6 +23,7 @@ class Autoencoder(nn.Module):
         nf, depth = base_channels(size, width), levels(size)
         base = group_base(nf)
         widths = [nf * min(2**i, 8) for i in range(depth)]
+        bottleneck = BOTTLENECK if width >= 0.25 else BOTTLENECK_THIN
 
         def groups(channels: int) -> int:
             return base * (channels // nf)
@@ -31,10 +34,10 @@ class Autoencoder(nn.Module):
             if i < depth - 1:
                 down.append(nn.GroupNorm(groups(after), after))
             down.append(nn.LeakyReLU(0.2, inplace=True))
-        down += [nn.Conv2d(widths[-1], BOTTLENECK, 4, stride=1, padding=0, bias=False), nn.ReLU(inplace=True)]
+        down += [nn.Conv2d(widths[-1], bottleneck, 4, stride=1, padding=0, bias=False), nn.ReLU(inplace=True)]
 
         up: list[nn.Module] = [
-            nn.ConvTranspose2d(BOTTLENECK, widths[-1], 4, stride=1, padding=0, bias=False),
+            nn.ConvTranspose2d(bottleneck, widths[-1], 4, stride=1, padding=0, bias=False),
             nn.ReLU(inplace=True),
             nn.Conv2d(widths[-1], widths[-1], 3, padding=1, bias=False),
             nn.ReLU(inplace=True),

@@ -34,7 +34,7 @@ def draw(scene: Reconstruction, bare: bool = False) -> dict[str, Float[Tensor, "
     limits = shown_depth_range(scene.depth, scene.canonical_mask, scene.depth_range)
     outline = soft_edge(scene.canonical_mask[None])[0]  # as in the sheet of the result
     sides = turned(scene, turn_row(TURNS, MAX_YAW_DEG), min(scene.size, MAX_TURN_PX))
-    posed = {} if bare else {"recon": over(scene.recon, scene.recon_mask)}
+    posed = {} if bare else {"recon": over(scene.recon, scene.recon_mask * scene.mask)}
     return {
         "photo": scene.image,
         **posed,

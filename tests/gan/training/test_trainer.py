@@ -125,6 +125,29 @@ def test_discriminators_of_two_sizes_share_the_blocks_of_the_same_resolution() -
         torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
 
 
+def made_smaller(picture: Tensor) -> Tensor:
+    """By the filter and the phase of a convolution that halves the size."""
+    return ops.blur(picture, (2, 2))[..., 1::2, 1::2]
+
+
+@pytest.mark.parametrize("added", [1, 2])
+def test_a_discriminator_of_a_greater_size_begins_by_judging_the_smaller_pictures(added: int) -> None:
+    spec, large = spec_for(16, 0.25, 16, 2), spec_for(16 * 2**added, 0.25, 16, 2)
+    old, new = drawn(Discriminator, spec, 1), drawn(Discriminator, large, 2)
+    warm_start(new, old)
+    picture = torch.rand(4, 3, large.resolution, large.resolution, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    small = picture
+    for _ in range(added):
+        small = made_smaller(small)
+    want = old(small)
+    assert want.std() > 1e-3
+    torch.testing.assert_close(new(picture), want, rtol=1e-4, atol=1e-4)
+    new(picture).sum().backward()
+    fresh = new.blocks[0].conv1.weight.grad
+    assert fresh is not None
+    assert new.blocks[added - 1].skip.weight.grad.abs().max() > 0  # what is not listened to yet can be learned
+
+
 def share(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", (Path(folder) / "store").as_uri(), rank=rank, world_size=2)
