@@ -43,3 +43,21 @@ def test_photos_gathered_after_a_stop_are_those_gathered_at_once(
     shutil.rmtree(tmp_path / "stopped")
     jittered = replace(jittered, perturbation=0.0)
     assert not torch.equal(gathered(tmp_path / "stopped"), whole)  # the jitter does something
+
+
+def test_a_photo_whose_object_nobody_finds_is_left_out(tmp_path: Path) -> None:
+    """Alone it would be worked on whole; among others its backdrop would pass for shape."""
+    teacher = load_gan(write_gan(tmp_path / "tiny.safetensors"))
+    config = replace(CONFIG, stages=())
+    flat = torch.full((3, 16, 16), 0.5)
+    latent = teacher.w_mean()[None, None].expand(1, teacher.info.num_ws, -1)
+    plans = [
+        plan(one, teacher, mask=mask, config=config, inversion=INVERSION, latent=latent)
+        for one, mask in ((photo(5), "none"), (flat, "auto"), (flat, "none"))
+    ]
+    plans = [replace(one, picture=replace(one.picture, name=f"photo {i}")) for i, one in enumerate(plans)]
+    found = gather.Gatherer(plans[0], None, lambda *told: None).gather(plans)
+    assert found.names == ["photo 0", "photo 2"]
+    assert [(name, str(error)) for name, error in found.failed] == [
+        ("photo 1", "its object was not found; --mask none takes photos whole")
+    ]

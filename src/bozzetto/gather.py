@@ -20,6 +20,7 @@ from bozzetto.method.problem import Problem, Turned
 from bozzetto.method.turn import Yaw, turn
 from bozzetto.results.partial import Partial
 from bozzetto.segment.registry import Masked
+from bozzetto.segment.segmenter import covers_everything
 
 CHUNK = 16  # photos inverted and turned at once
 
@@ -99,7 +100,9 @@ class Gatherer:
         failed: list[tuple[str, BozzettoError]] = []
         for plan in plans:
             try:
-                good.append((plan, mask_of(plan, None, _Named(plan.picture.name, self.note))[0]))
+                masked = mask_of(plan, None, _Named(plan.picture.name, self.note))[0]
+                _require_outline(plan, masked)
+                good.append((plan, masked))
             except BozzettoError as error:
                 failed.append((plan.picture.name, error))
         if not good:
@@ -217,3 +220,10 @@ class Gatherer:
             depth_range=first.depth_range,
             config=first.config,
         )
+
+
+def _require_outline(plan: Plan, masked: Masked) -> None:
+    """Raise InputError where no segmenter found the object: a photo alone is then worked on whole, but as one of many
+    it would teach the networks that its backdrop is part of the shape."""
+    if plan.mask == "auto" and covers_everything(masked.mask[0]):
+        raise InputError("its object was not found; --mask none takes photos whole")
