@@ -1,16 +1,18 @@
-"""Draws docs/images/serve.png: python tests/serve/draw_page.py docs/images/serve.png
+"""Draws docs/images/serve.webp: python tests/serve/draw_page.py docs/images/serve.webp
 
 The page while it works on the bundled head with the built-in generator, three quarters through.
 """
 
 from __future__ import annotations
 
+import io
 import sys
 import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 from serving import server
 
@@ -31,7 +33,8 @@ def main(out: Path) -> None:
             page.wait_for_function("() => document.getElementById('bar').value > 0.75")
             page.locator("#angle").fill("3")
             page.locator("#angle").blur()
-            page.screenshot(path=out)
+            with Image.open(io.BytesIO(page.screenshot())) as shot:
+                shot.convert("RGB").save(out, quality=88, method=6)
         browser.close()
 
 

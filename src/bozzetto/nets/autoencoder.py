@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from bozzetto.nets.blocks import base_channels, group_base, levels
 
 BOTTLENECK = 256  # z of the papers
-BOTTLENECK_THIN = 128  # below a quarter of their width
+BOTTLENECK_THIN = 64  # below a quarter of their width
 
 
 class Autoencoder(nn.Module):
     """Encoder to a vector of 256 numbers, decoder back to the picture's size, GroupNorm between.
 
-    Of a width under a quarter the vector has 128. D has one output channel and no activation, A three and tanh. One
+    Of a width under a quarter the vector has 64. D has one output channel and no activation, A three and tanh. One
     more level per doubling of the size above 64.
     """
 
