@@ -39,6 +39,11 @@ BUILT_IN: tuple[BuiltIn, ...] = (
         file="heads_general_64.safetensors",
         sha256="40e2809577f98037f9386a3cb2483fbfb68d9f7e7e735016b7cbdc858607f4cf",
     ),
+    BuiltIn(
+        name="cats",
+        file="cats_general_64.safetensors",
+        sha256="3adf6f80a6405d5ceaeb609d8a08bb0a3e3b37a26b00fb4b7d6240051e3e2862",
+    ),
 )
 
 
