@@ -207,8 +207,15 @@ def test_a_model_without_an_albedo_network_sees_the_same(
     whole, made = (reconstruct(photo(), gan, mask="none", general=m, refine=0) for m in (model, light))
     for name in ("depth", "albedo", "view", "light", "recon"):
         assert torch.equal(getattr(made, name), getattr(whole, name)), name
-    with pytest.raises(InputError, match="--texture photo"):
-        reconstruct(photo(), gan, mask="none", general=light, config=replace(CONFIG, stages=()))
+    bare = reconstruct(photo(), gan, mask="none", general=light, config=replace(CONFIG, stages=()))
+    assert torch.equal(bare.albedo, whole.albedo)  # CONFIG asks for A's, and there is none
+    still = replace(CONFIG, optim=replace(CONFIG.optim, lr=1e-30, project_lr=1e-30))
+    out = tmp_path / "still"
+    fitted = reconstruct(photo(), gan, mask="none", general=light, config=still, inversion=INVERSION, out=out)
+    kept = read_preview(out)
+    assert kept is not None
+    assert torch.equal(kept.albedo, whole.albedo)
+    assert not torch.equal(fitted.albedo, whole.albedo)  # a fresh A, as asked
     fresh = make_networks(16, model.facts.w_dim, torch.Generator().manual_seed(3), width=0.25)
     before = {name: value.clone() for name, value in fresh.state().items()}
     light.copy_into(fresh)

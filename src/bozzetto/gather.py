@@ -79,7 +79,7 @@ class Gatherer:
                 tensors, facts = kept
                 bad: list[tuple[str, BozzettoError]] = [(one, FitError(text)) for one, text in facts["failed"]]
             else:
-                tensors, bad = self._chunk(chunk)
+                tensors, bad = self._chunk(chunk, strict=what == "photos")
                 if self.partial:
                     self.partial.save(name, tensors, {"failed": [(one, str(error)) for one, error in bad]})
             failed += bad
@@ -94,14 +94,21 @@ class Gatherer:
         whole = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
         return Gathered(self._problem(whole), names, failed)
 
-    def _chunk(self, plans: Sequence[Plan]) -> tuple[Tensors, list[tuple[str, BozzettoError]]]:
-        """Tensors of the photos, the first dimension being theirs; and those that failed."""
+    def _chunk(self, plans: Sequence[Plan], strict: bool) -> tuple[Tensors, list[tuple[str, BozzettoError]]]:
+        """Tensors of the photos, the first dimension being theirs; and those that failed.
+
+        strict: photos whose object nobody finds fail.
+        """
         good: list[tuple[Plan, Masked]] = []
         failed: list[tuple[str, BozzettoError]] = []
         for plan in plans:
             try:
-                masked = mask_of(plan, None, _Named(plan.picture.name, self.note))[0]
-                _require_outline(plan, masked)
+                notes: list[str] = []
+                masked = mask_of(plan, None, _Named(plan.picture.name, notes.append))[0]
+                if strict:
+                    _require_outline(plan, masked)
+                for note in notes:
+                    self.note(note)
                 good.append((plan, masked))
             except BozzettoError as error:
                 failed.append((plan.picture.name, error))
@@ -113,7 +120,7 @@ class Gatherer:
         except FitError as error:  # one photo's numbers ran away: find out whose
             if len(good) == 1:
                 return {}, [*failed, (good[0][0].picture.name, error)]
-        found = [self._chunk([plan]) for plan, _ in good]
+        found = [self._chunk([plan], strict) for plan, _ in good]
         parts = [tensors for tensors, _ in found if tensors]
         whole = {key: torch.cat([part[key] for part in parts]) for key in parts[0]} if parts else {}
         return whole, failed + [bad for _, more in found for bad in more]

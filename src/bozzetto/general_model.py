@@ -92,10 +92,6 @@ class GeneralModel:
                 f"The general model '{facts.name}' counts views otherwise than these settings; use the --preset, "
                 "--category and --scenes that it was trained with, or --general none."
             )
-        if not facts.albedo and not config.stages and config.texture == "network":
-            raise InputError(
-                f"The general model '{facts.name}' has no albedo network, so its preview needs --texture photo."
-            )
 
     def copy_into(self, nets: Networks) -> None:
         """Let a fit's networks begin as these.

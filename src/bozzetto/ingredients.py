@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -350,10 +350,10 @@ def problem_of(job: Plan, masked: Masked, found: Found, perceptual: Perceptual |
 
 
 @torch.no_grad()
-def factors_of(nets: Networks, problem: Problem) -> Factors:
-    """What a result is made of: the networks' factors in full precision, the albedo from where the settings say."""
+def factors_of(nets: Networks, problem: Problem, texture: Literal["network", "photo"]) -> Factors:
+    """What a result is made of: the networks' factors in full precision, the albedo A's or the photo's own."""
     factors = predict(nets, problem.exact)
-    if problem.config.texture == "network":
+    if texture == "network":
         return factors
     albedo = photo_albedo(problem.photo, problem.mask, factors, problem.camera, problem.depth_range)
     return replace(factors, albedo=albedo)
@@ -362,12 +362,14 @@ def factors_of(nets: Networks, problem: Problem) -> Factors:
 @torch.no_grad()
 def preview_of(job: Plan, masked: Masked) -> Reconstruction:
     """What the general model makes of the photo at once, in full precision whatever the fit's is.
-    There is no inversion of it: the record's latent is the generator's mean, and the rendering stands for G(w).
+    There is no inversion of it: the record's latent is the generator's mean, and the rendering stands for G(w). Of a
+    model without A the albedo is the photo's own whatever the settings say.
     """
     assert job.general is not None
     w = job.gan.w_mean()[None, None].expand(1, job.gan.info.num_ws, -1)
     exact = replace(job.config, compute=replace(job.config.compute, precision="fp32"))
     problem = problem_of(replace(job, config=exact), masked, Found(w, job.picture.image[None]), None)
-    factors = factors_of(job.general.networks, problem)
+    texture = job.config.texture if job.general.facts.albedo else "photo"
+    factors = factors_of(job.general.networks, problem, texture)
     found = assemble(problem.photo, problem.photo, problem.mask, factors, w[0], job.camera, job.depth_range)
     return replace(found, inversion=found.recon.clamp(0, 1))

@@ -202,7 +202,7 @@ def run(
         interrupts.patient = False
         interrupts.raise_if_asked()
 
-        result = _record(job, problem, found, nets)
+        result = preview if preview is not None and job.is_preview else _record(job, problem, found, nets)
         if state.phase:
             check_shape(result.depth, result.canonical_mask, job.depth_range)
         provenance = Provenance(
@@ -329,7 +329,7 @@ def reconstruct(
 @torch.no_grad()
 def _record(job: Plan, problem: Problem, found: Found, nets: Networks) -> Reconstruction:
     """The object as the networks have it now, without provenance."""
-    factors = factors_of(nets, problem)
+    factors = factors_of(nets, problem, job.config.texture)
     return assemble(problem.photo, found.image, problem.mask, factors, found.w[0], job.camera, job.depth_range)
 
 

@@ -200,6 +200,7 @@ def _identity(job: GeneralJob, config: GeneralConfig, gan: Gan, photos: Source) 
     kept["inversion"] = {k: v for k, v in asdict(job.inversion).items() if k not in JUDGES}
     record = {**kept, "config": config, "generator_sha256": gan.info.sha256, "photos": len(photos.images)}
     found: dict[str, Any] = json.loads(json.dumps(plain(record)))
+    del found["config"]["fit"]["texture"]  # of results, which a training makes none of
     return found
 
 
@@ -235,6 +236,7 @@ def card(facts: GeneralFacts, config: GeneralConfig, log: Sequence[Mapping[str, 
         f"One set of networks for all photos of the kind that the generator `{facts.generator_name}` makes, "
         f"{facts.size} px; licence: {facts.licence}.\n\n"
         f"- Fitted to {facts.photos} photos: {rounds}; batches of {config.batch}; prior: {config.fit.prior.shape}.\n"
-        f"- Generator {facts.generator_sha256}; networks of width {facts.width:g}.\n"
+        f"- Generator {facts.generator_sha256}; networks of width {facts.width:g}"
+        f"{''.join(f', without {name[:-1]}' for name in facts.absent)}.\n"
         f"- The best networks on photos that were held out are the ones kept.\n" + (f"\n{head}{rows}" if checks else "")
     )

@@ -89,3 +89,11 @@ def test_a_longer_list_repeats_the_last_stage_and_a_shorter_one_drops_it() -> No
 def test_stages_that_do_not_add_up_are_refused(schedule: Schedule) -> None:
     with pytest.raises(InputError, match="stage"):
         set_stages(TWO, schedule)
+
+
+def test_a_setting_of_no_group_is_a_flag_too() -> None:
+    presets = ("quick", "refine", "rep")
+    assert [parsed("x.png", "--preset", name)[1].texture for name in presets] == ["photo", "photo", "network"]
+    quick, rep = find_preset("quick"), find_preset("rep")
+    assert parsed("x.png", "--texture", "network")[1] == dataclasses.replace(quick, texture="network")
+    assert parsed("x.png", "--preset", "rep", "--texture", "photo")[1] == dataclasses.replace(rep, texture="photo")

@@ -96,6 +96,20 @@ def test_the_backdrop_beside_one_side_is_not_taken_for_skin() -> None:
     assert green[1] > 0.5
 
 
+def test_an_object_of_a_few_pixels_keeps_its_colours() -> None:
+    """Nothing of it lies two pixels inside; and of a mask of nothing at all the photo's colours are taken."""
+    scene = replace(dome(48, FRONT), light=torch.tensor([1.0, 0.0, 0.0, 0.0]))
+    flat = replace(scene, depth=torch.full_like(scene.depth, 1.0))
+    photo = torch.zeros(3, 48, 48)
+    photo[0, :, 22:26] = 0.8
+    mask = torch.zeros_like(flat.mask)
+    mask[..., 22:26] = 1
+    thin = lifted(replace(flat, image=photo, mask=mask))
+    assert torch.allclose(thin[0, 5:-5, 23:25], torch.full((38, 2), 0.8), atol=1e-3)
+    empty = lifted(replace(flat, image=photo, mask=torch.zeros_like(mask)))
+    assert torch.allclose(empty[:, 5:-5, 5:-5], photo[:, 5:-5, 5:-5], atol=1e-3)
+
+
 def test_photos_of_a_batch_do_not_mix() -> None:
     scenes = [smooth(view)[0] for view in (TURNED, (0.1, -0.2, 0.05, 0.0, 0.0, 0.0))]
     both = Factors(*(torch.cat([getattr(batch_of(s), n) for s in scenes]) for n in NAMES))

@@ -48,6 +48,8 @@ def settings_class(preset: FitConfig) -> Any:
         )
         for name, value in groups.items()
     ]
+    hints: Any = typing.get_type_hints(FitConfig)
+    rows += [(name, hints[name], field(default=getattr(preset, name))) for name in single_names()]
     return dataclasses.make_dataclass("Settings", rows, frozen=True)
 
 
@@ -57,9 +59,14 @@ def group_names() -> list[str]:
     return [f.name for f in dataclasses.fields(FitConfig) if dataclasses.is_dataclass(hints[f.name])]
 
 
+def single_names() -> list[str]:
+    """Fields of a FitConfig that are one setting, and no group of them."""
+    return [f.name for f in dataclasses.fields(FitConfig) if f.name not in ("stages", *group_names())]
+
+
 def fit_config(preset: FitConfig, settings: Any, schedule: Schedule) -> FitConfig:
     """The preset with everything that was set on the command line. Raises InputError for stages that do not add up."""
-    groups = {name: getattr(settings, name) for name in group_names()}
+    groups = {name: getattr(settings, name) for name in (*group_names(), *single_names())}
     return replace(preset, stages=set_stages(preset.stages, schedule), **groups)
 
 

@@ -108,9 +108,21 @@ def photo_albedo(
     trust = ((cosine - _GRAZING) / (_FACING - _GRAZING)).clamp(0, 1) * ~unsure
     trust[..., :BORDER_COLUMNS] = trust[..., -BORDER_COLUMNS:] = 0  # the depth there is no shape
 
-    inner = -F.max_pool2d(-mask, 5, stride=1, padding=2)  # at its rim the object's colour is mixed with the backdrop's
-    trust = trust * sample(inner, grid.clamp(-1, 1))
+    trust = _within(mask, trust, grid.clamp(-1, 1))
     other = (1 - trust) * trust.flip(3)
     total = trust + other
     both = (trust * colour + other * colour.flip(3)) / total.clamp(min=1e-6)
     return fill_alike(both, total > _BELIEVED, factors.depth * camera.focal_px)
+
+
+def _within(
+    mask: Float[Tensor, "b 1 s s"], trust: Float[Tensor, "b 1 s s"], grid: Float[Tensor, "b s s 2"]
+) -> Float[Tensor, "b 1 s s"]:
+    """Trust in what lies inside the object; of an object too thin for that in all of it, or, at last, in everything."""
+    inner = -F.max_pool2d(-mask, 5, stride=1, padding=2)  # at its rim the object's colour is mixed with the backdrop's
+    narrow, whole = (trust * sample(part, grid) for part in (inner, mask))
+
+    def enough(part: Tensor) -> Tensor:
+        return part.amax((1, 2, 3), keepdim=True) > _BELIEVED
+
+    return torch.where(enough(narrow), narrow, torch.where(enough(whole), whole, torch.ones_like(trust)))

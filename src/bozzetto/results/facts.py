@@ -74,11 +74,12 @@ def _filled(fit: Mapping[str, Any], numbers: Mapping[str, Any]) -> dict[str, Any
 
 
 def _chosen(fit: Any, general: bool) -> dict[str, Any]:
-    """The numbers of a fit that tell one preset from another; `compute` is how they are come by."""
+    """The numbers of a fit that tell one preset from another; `compute` is how they are come by, `texture` what is
+    taken of it."""
     left = (
         {"prior": ("shape", "iterations"), "turn": ("use",), "nets": ("width",)} if general else {"prior": ("shape",)}
     )
-    kept = {name: value for name, value in fit.items() if name != "compute"}
+    kept = {name: value for name, value in fit.items() if name not in ("compute", "texture")}
     for group, names in left.items():
         if isinstance(kept.get(group), Mapping):
             kept[group] = {name: value for name, value in kept[group].items() if name not in names}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,9 @@ def trained(desk: Desk, photos: Sequence[Subject], config: GeneralConfig, seed: 
     Raises what `train_general.train` does.
     """
     images, mask = [subject.photo for subject in photos], mask_together(desk)
-    settings = {"photos": [_identity(image) for image in images], "config": config, "seed": seed}
-    settings |= {"generator": desk.gan.info.sha256, "mask": mask, "general": 2}
+    alike = replace(config, fit=replace(config.fit, texture="network"))  # a training does not ask for it
+    settings = {"photos": [_identity(image) for image in images], "config": alike, "seed": seed}
+    settings |= {"generator": desk.gan.info.sha256, "mask": mask, "general": 3}
     settings |= {"category": desk.job.category, "inversion": desk.job.inversion}
     out = desk.fits / f"general_{key_of(settings)}.safetensors"
     if not out.exists():

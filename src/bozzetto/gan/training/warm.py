@@ -87,7 +87,7 @@ def _hand_on_colours(new: Discriminator, old: Discriminator) -> None:
         _point_wise(block.conv1, split @ read / math.sqrt(2), None)
         # Times the square root of two, since the sum with the skip is divided by it.
         last = i == added - 1
-        wanted = known.weight[:, :, 0, 0] * known.gain * math.sqrt(2) if last else split
+        wanted = known.weight[:, :, 0, 0].to(read) * known.gain * math.sqrt(2) if last else split
         _point_wise(block.conv2, wanted @ read, known.bias * math.sqrt(2) if last else None)
         block.skip.weight[: len(wanted)] = 0
 
