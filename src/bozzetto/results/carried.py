@@ -57,24 +57,34 @@ def fill_alike(
     Without the first pass, ring by ring, the diffusion would take long to reach far.
     """
 
-    def around(picture: Tensor) -> Float[Tensor, "b c 9 s s"]:
-        b, c, h, w = picture.shape
-        return F.unfold(picture, 3, padding=1).reshape(b, c, 9, h, w)
+    def around(picture: Tensor) -> list[Tensor]:
+        """The nine shifted pictures, zero beyond the edge."""
+        wide = F.pad(picture, (1, 1, 1, 1))
+        h, w = picture.shape[-2:]
+        return [wide[..., y : y + h, x : x + w] for y in range(3) for x in range(3)]
 
-    def mean(weight: Float[Tensor, "b 1 9 s s"]) -> Tensor:
-        return (around(values) * weight).sum(2) / weight.sum(2).clamp(min=1e-30)
+    def mean(weights: list[Tensor]) -> Tensor:
+        """Of the neighbours; where all weights are 0 it is 0."""
+        total = torch.stack(weights).sum(0).clamp(min=1e-30)
+        return torch.stack([near * weight for near, weight in zip(around(values), weights, strict=True)]).sum(0) / total
 
-    alike = 1 / (1 + (around(depth_px) - depth_px[:, :, None]) ** 4)
+    alike = [1 / (1 + (near - depth_px) ** 4) for near in around(depth_px)]
     filled = known
     while bool(known.any()) and not bool(filled.all()):
-        weight = around(filled.to(values.dtype)) * alike
-        fresh = ~filled & (weight.sum(2) > 0)
+        weights = [near * weight for near, weight in zip(around(filled.to(values.dtype)), alike, strict=True)]
+        fresh = ~filled & (torch.stack(weights).sum(0) > 0)
         if not bool(fresh.any()):
             break
-        values, filled = torch.where(fresh, mean(weight), values), filled | fresh
-    alike = alike * around(torch.ones_like(depth_px))  # the picture ends at its edge
+        values, filled = torch.where(fresh, mean(weights), values), filled | fresh
+    inside = around(torch.ones_like(depth_px))  # the picture ends at its edge
+    alike = [weight * here for weight, here in zip(alike, inside, strict=True)]
+    total = torch.stack(alike).sum(0)
+    shares = [weight / total for weight in alike]
     for _ in range(2 * values.shape[-1]):
-        values = torch.where(known, values, mean(alike))
+        smooth = torch.zeros_like(values)
+        for near, share in zip(around(values), shares, strict=True):
+            smooth = torch.addcmul(smooth, near, share)
+        values = torch.where(known, values, smooth)
     return values
 
 
