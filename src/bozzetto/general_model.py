@@ -44,6 +44,11 @@ BUILT_IN: tuple[BuiltIn, ...] = (
         file="cats_general_64.safetensors",
         sha256="3adf6f80a6405d5ceaeb609d8a08bb0a3e3b37a26b00fb4b7d6240051e3e2862",
     ),
+    BuiltIn(
+        name="faces",
+        file="faces_general_64.safetensors",
+        sha256="59ff0d3ae7c4bacdaea456b54c24ecd8131999fcb742964cb59ff3046484df96",
+    ),
 )
 
 
