@@ -25,7 +25,7 @@ def run(desk: Desk) -> Outcome:
     if desk.has_truth:
         tables += [_alone(desk), _sides(arms, pieces)]
     names = [arm.name for arm in arms]
-    write_sheet(desk.job.out / "priors_sheet.png", pieces, names, desk.seeds[0])
+    write_sheet(desk.job.out / "priors_sheet.webp", pieces, names, desk.seeds[0])
     lead = lead_of(desk)
     second = ("side_x100", "SIDE x100") if desk.has_truth else ("range", "depth range, scene units")
     panels = [
@@ -36,7 +36,7 @@ def run(desk: Desk) -> Outcome:
     captions = (
         ("priors.png", "Each photo a ring; mean and standard deviation over photos in black."),
         (
-            "priors_sheet.png",
+            "priors_sheet.webp",
             "Photo and what the generator made of it; then for each prior frontal normals, and the object turned "
             "by 30 degrees.",
         ),

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from bozzetto.export.colours import apply_table, depth_table
-from bozzetto.export.images import normal_rgb, over, picture, write_png
+from bozzetto.export.images import normal_rgb, over, picture, write_png, write_webp
 from bozzetto.results import Reconstruction
 from bozzetto.studies.desk import Piece
 
@@ -37,7 +37,7 @@ def write_sheet(path: Path, pieces: Sequence[Piece], arms: Sequence[str], seed: 
         columns = [(name, [first.result.image, first.result.inversion])]
         columns += [(arm, looks_of(found[arm, name].result)) for arm in arms if (arm, name) in found]
         lines.append(columns)
-    return write_png(_small(draw_lines(lines)), path)
+    return write_webp(draw_lines(lines), path)
 
 
 def write_maps(

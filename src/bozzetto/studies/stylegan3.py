@@ -53,8 +53,10 @@ def run(desk: Desk) -> Outcome:
         )
         verdict = lead.verdict(no_worse(change, MARGIN))
         claims.append(Claim(f"{QUESTION}: {arm.name} is no worse", "Rep 5.4", verdict, told))
-    write_sheet(desk.job.out / "stylegan3_sheet.png", pieces, [arm.name for arm in arms], desk.seeds[0])
-    captions = (("stylegan3_sheet.png", "Photo and inversion with the first generator; then each generator's result."),)
+    write_sheet(desk.job.out / "stylegan3_sheet.webp", pieces, [arm.name for arm in arms], desk.seeds[0])
+    captions = (
+        ("stylegan3_sheet.webp", "Photo and inversion with the first generator; then each generator's result."),
+    )
     return Outcome((arms_table(desk, arms, pieces),), tuple(claims), captions, pieces=records(pieces))
 
 
