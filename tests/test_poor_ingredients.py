@@ -162,7 +162,7 @@ def test_a_joint_training_leaves_hopeless_photos_out(gan: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["heads", "cats", "faces"])
+@pytest.mark.parametrize("name", ["heads", "cats", "faces", "cars"])
 def test_the_built_in_generators_know_their_own_kind(name: str) -> None:
     """Pictures of another seed are far above both limits with the settings as they are; noise is given up."""
     teacher: Gan = load_gan(name)

@@ -54,6 +54,13 @@ ZOO = (
         category="face",
         licence="non-commercial research",
     ),
+    ZooRow(
+        name="cars",
+        file="cars_64.safetensors",
+        sha256="882c90a69c8cb5df7fd81f371f79871e42475cf5626e7dd1d07be0ee630593f4",
+        category="car",
+        licence="non-commercial research",
+    ),
 )
 
 
