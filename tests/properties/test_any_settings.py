@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_gan3 import tiny_spec3
 
-from bozzetto.cli.settings import Schedule, group_names, parse_with_settings, set_stages
+from bozzetto.cli.settings import Schedule, group_names, parse_with_settings, set_stages, single_names
 from bozzetto.config import FitConfig, GeneralConfig, Stage, ViewConfig
 from bozzetto.crop import Square, parse_crop
 from bozzetto.gan import GanInfo
@@ -84,6 +84,8 @@ def flags_of(config: FitConfig) -> Iterator[str]:
         for name, value in through_json(getattr(config, group)).items():
             prefix = "" if group in bare else f"{group}."
             yield from (f"--{prefix}{name.replace('_', '-')}", str(value))
+    for name in single_names():
+        yield from (f"--{name}", str(getattr(config, name)))
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
