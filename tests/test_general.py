@@ -350,18 +350,19 @@ def test_a_strangers_file_is_refused_in_a_sentence(trained: tuple[Path, Heard], 
 
 @pytest.mark.parametrize("name", [row.name for row in BUILT_IN])
 def test_a_built_in_model_goes_with_its_generator_and_sees_a_picture_of_it(name: str) -> None:
-    """Its own generator's picture comes back by one pass, nearer to it than the mean picture is."""
+    """By one pass: a relief whose middle stands out, much the same on both sides of a frontal picture.
+
+    That the rendering is like the picture would say nothing: its colours are the picture's own.
+    """
     model, gan = load_general(name), load_gan(name)
     assert model.facts.generator_sha256 == gan.info.sha256
     assert (model.facts.size, model.facts.category) == (gan.info.resolution, gan.info.category)
     w = gan.w_from_z(gan.z_samples(1, 5), 0.7)
     picture = (gan.image_from_w(w)[0] / 2 + 0.5).clamp(0, 1)
-    seen = reconstruct(picture, gan, mask="none", general=model, refine=0)
-    inside = slice(8, -8)
-    error = (seen.recon - picture).abs()[:, inside, inside].mean()
-    mean = (gan.image_from_w(gan.w_mean()[None])[0] / 2 + 0.5).clamp(0, 1)
-    assert error < 0.5 * (mean - picture).abs()[:, inside, inside].mean()
-    assert seen.depth[0, 28:36, 28:36].mean() < seen.depth[0, :8].mean() - 0.02  # the middle stands out
+    depth = reconstruct(picture, gan, mask="none", general=model, refine=0).depth[0]
+    relief = depth[:, :8].mean() - depth[28:36, 28:36].mean()
+    assert relief > 0.05
+    assert (depth - depth.flip(1)).abs()[8:-8, 8:-8].mean() < 0.05 * relief
 
 
 def test_tensorboard_is_asked_for_in_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
