@@ -43,7 +43,16 @@ from bozzetto.precision import PrecisionChoice, resolve
 from bozzetto.segment.categories import CATEGORIES, Category, find_category
 from bozzetto.segment.file import read_whole_mask
 from bozzetto.segment.framings import find_framing
-from bozzetto.segment.registry import MAKERS, NAMES, Masked, is_at_hand, make_segmenter, mask_photo, run_segmenter
+from bozzetto.segment.registry import (
+    FRAMED,
+    MAKERS,
+    NAMES,
+    Masked,
+    is_at_hand,
+    make_segmenter,
+    mask_photo,
+    run_segmenter,
+)
 from bozzetto.segment.segmenter import Segmenter, mask_problem
 
 MIN_RESOLUTION = 16  # px: smaller pictures have no levels for the networks
@@ -135,7 +144,8 @@ def chooser(crop: CropLike, mask: MaskLike, category: str, info: GanInfo) -> Cal
         drawn = None if name in NAMES else read_whole_mask(Path(name), photo.size)
         if drawn is None and name not in NAMES:
             return choose(photo, info.resolution, "none", framing, ())
-        asked = [name] if name in MAKERS and name != "none" else [n for n in row.segmenters if is_at_hand(n)]
+        named = name in MAKERS and name not in ("none", *FRAMED)
+        asked = [name] if named else [n for n in row.segmenters if n not in FRAMED and is_at_hand(n)]
         looks = [partial(_look, cache(partial(make_segmenter, one, weights)), row) for one in asked]
         return choose(photo, info.resolution, wanted, framing, looks, drawn)
 
@@ -220,7 +230,7 @@ def category_of(category: str | None, info: GanInfo) -> str:
 MaskLike: TypeAlias = "str | Path | Tensor"
 
 
-PARSERS = ("face-parser", "object-parser")  # segmenters that read a weight file
+PARSERS = ("face-parser", "object-parser", "learned")  # segmenters that read a weight file
 
 
 def mask_identity(mask: MaskLike) -> str:

@@ -38,6 +38,12 @@ class GanSpec(Protocol):
 class SynthesisNet(nn.Module, ABC):
     """g: w -> image."""
 
+    layers: nn.ModuleList  # in order; each makes activations [b, c, h, w]
+
+    @abstractmethod
+    def sides(self) -> list[int]:
+        """Pixels that the picture itself spans, a side, in what each layer makes; a margin around it comes on top."""
+
     @abstractmethod
     def noises(self) -> list[Float[Tensor, "1 1 _ _"]]:
         """The stored noise of every layer that takes some."""

@@ -93,6 +93,10 @@ class Synthesis(SynthesisNet):
         for size in sizes if self.arch == "skip" else sizes[-1:]:
             self.to_rgb[str(size)] = ToRgb(channels[size], w_dim, spec.conv_clamp)
 
+    def sides(self) -> list[int]:
+        """See `SynthesisNet`; there is no margin."""
+        return [noise.shape[-1] for noise in self.noises()]
+
     def noises(self) -> list[Float[Tensor, "1 1 _ _"]]:
         """The stored noise of every layer."""
         return [layer.noise for layer in self.layers]  # type: ignore[misc]

@@ -127,6 +127,11 @@ class Synthesis3(SynthesisNet):
         self.output_scale = spec.output_scale
         self.input = FourierInput(spec)
         self.layers = nn.ModuleList(FilteredConv(layer, spec.w_dim) for layer in spec.layers)
+        self._sides = [min(layer.out_rate, layer.out_size) for layer in spec.layers]
+
+    def sides(self) -> list[int]:
+        """See `SynthesisNet`; the last layers' activations end with the picture."""
+        return list(self._sides)
 
     def noises(self) -> list[Float[Tensor, "1 1 _ _"]]:
         """None: the architecture has no noise."""

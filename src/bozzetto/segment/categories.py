@@ -78,7 +78,7 @@ _ROWS = (
     # The colours of fur are too like those of backgrounds for the border segmenter.
     Category("cat", voc_label=8, segmenters=("selfie", "object-parser")),
     Category("dog", voc_label=12, segmenters=("selfie", "object-parser")),
-    Category("car", BoxMargins(bottom=1 / 6), voc_label=7, segmenters=("object-parser", "border")),
+    Category("car", BoxMargins(bottom=1 / 6), voc_label=7, segmenters=("object-parser", "learned", "border")),
     Category("church", BoxMargins(bottom=1 / 6), far=0.5),  # far 1.0 in [0.9, 1.1]; Pascal VOC knows no buildings
     Category("horse", voc_label=13, segmenters=("object-parser", "border")),
 )

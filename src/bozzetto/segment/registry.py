@@ -19,6 +19,7 @@ from bozzetto.segment.constant import ConstantSegmenter
 from bozzetto.segment.face_parsing import FaceParser
 from bozzetto.segment.file import FileSegmenter
 from bozzetto.segment.guided import GuidedSegmenter
+from bozzetto.segment.learned import LearnedSegmenter
 from bozzetto.segment.object_parsing import WEIGHTS, ObjectParser
 from bozzetto.segment.segmenter import Segmenter, mask_problem
 from bozzetto.segment.selfie import SelfieSegmenter
@@ -50,9 +51,12 @@ MAKERS: Mapping[str, Callable[[Path | None], Segmenter]] = {
     "border": lambda _weights: BorderSegmenter(),
     "face-parser": _face_parser,
     "object-parser": lambda weights: ObjectParser(weights),
+    "learned": lambda weights: LearnedSegmenter(weights),
     "none": lambda _weights: ConstantSegmenter(),
 }
 NAMES = ("auto", "alpha", "file", *MAKERS)
+# These know the object only as it is framed in the generator's pictures, so they cannot seek it in a whole photo.
+FRAMED = ("learned",)
 
 
 def make_segmenter(name: str, weights: str | Path | None = None) -> Segmenter:

@@ -1,0 +1,61 @@
+"""`bozzetto gan masks GAN -o masks.safetensors`: learn to find the object in pictures of a generator's kind."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+
+from bozzetto.cli.parse import parse
+from bozzetto.cli.progress import Live
+from bozzetto.devices import find_device
+from bozzetto.learn_masks import Job, learn_masks, sheet_of
+
+
+@dataclass(frozen=True)
+class Arguments:
+    gan: tyro.conf.Positional[str]  # a built-in generator's name, or a file
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]  # the .safetensors file to write; a sheet (.png) goes beside it
+    pictures: int = 2048  # drawn from the generator
+    parts_from: int = 384  # of them, in which the parts are found
+    groups: int = 16  # parts that are told apart
+    psi: float = 0.9  # truncation of the pictures: 1 is none, 0 the mean
+    steps: int = 1500  # of the network, with 32 pictures each
+    seed: int = 0
+    gan_class: int | None = None  # what to draw, if the generator knows several classes
+    overwrite: bool = False  # replace a file that is there
+    device: str = "auto"  # auto, cpu or cuda
+
+
+class Shown(Live):
+    """A `MaskProgress` for people: a bar where there is a terminal, a line at the end of each part where not."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=10), MofNCompleteColumn())
+        super().__init__(None, columns)
+
+    def on_count(self, what: str, done: int, total: int, loss: float | None = None) -> None:
+        text = what if loss is None else f"{what}  loss {loss:.3f}"
+        if self.live:
+            self.bar.update(self.task, description=text, completed=done, total=total)
+        elif done == total:
+            self.line(f"{text}: {done} of {total}")
+
+
+def gan_masks(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    args = parse(Arguments, argv, "gan masks", "Learn to find the object in pictures of a generator's kind.")
+    values = {name: getattr(args, name) for name in Arguments.__dataclass_fields__}
+    with Shown() as shown:
+        out = learn_masks(Job(**{**values, "device": find_device(args.device)}), shown)
+        shown.line(f"Look at {sheet_of(out)} before you use it: bozzetto reconstruct PHOTO --mask learned:{out}")
+    sys.stdout.write(f"{out}\n")
+    return 0
+
+
+COMMANDS = {"gan masks": gan_masks}
