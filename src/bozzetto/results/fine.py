@@ -8,6 +8,7 @@ does. Where the photo is believed this is the photo itself, unshaded; where it i
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
@@ -17,14 +18,15 @@ from bozzetto.geometry.camera import project, to_normalised, unproject
 from bozzetto.geometry.heightfield import normals
 from bozzetto.geometry.pose import move
 from bozzetto.geometry.warp import resize_grid, sample
-from bozzetto.results.carried import BELIEVED, DARKEST, lift
+from bozzetto.results.carried import DARKEST, lift
 from bozzetto.results.reconstruction import Reconstruction
 from bozzetto.types import Camera
 
-# Trust of both sides together at which a point has all of its detail; it has none where its colour was filled in.
-_SURE = 0.5
-# The own side's share of that trust: below the first the mirror side gives the detail, above the second the own one. No
-# two sides of a face match in a hair or a lash, so that both together would show everything twice.
+# Trust in a point and all about it: below the first it has no detail, above the second all of it. Beside a point that
+# is not trusted the small photo holds the backdrop's colours and the large one does not; that is no detail of the object.
+_UNSURE, _SURE = 0.1, 0.4
+# The own side's share of both sides' trust: below the first the mirror side gives the detail, above the second the own
+# one. No two sides of a face match in a hair or a lash, so that both together would show everything twice.
 _MIRROR, _OWN = 0.4, 0.6
 
 
@@ -66,6 +68,7 @@ def _same_place(small: int, large: int) -> float:
 def _shares(trust: Float[Tensor, "1 1 s s"]) -> tuple[Float[Tensor, "1 1 s s"], Float[Tensor, "1 1 s s"]]:
     """How much detail each point takes from its own side and from the mirror side; the rest is none."""
     total = trust + (1 - trust) * trust.flip(3)
-    sure = ((total - BELIEVED) / (_SURE - BELIEVED)).clamp(0, 1)
-    share = ((trust / total.clamp(min=1e-6) - _MIRROR) / (_OWN - _MIRROR)).clamp(0, 1)
-    return sure * share, sure * (1 - share)
+    own = ((trust / total.clamp(min=1e-6) - _MIRROR) / (_OWN - _MIRROR)).clamp(0, 1)
+    least = -F.max_pool2d(-trust, 3, stride=1, padding=1)
+    sure = ((least - _UNSURE) / (_SURE - _UNSURE)).clamp(0, 1)
+    return own * sure, (1 - own) * sure.flip(3)
