@@ -16,9 +16,7 @@ from bozzetto.geometry.warp import resize_grid
 from bozzetto.types import Camera
 
 
-def painted(
-    scene: Scene, size: int, lit: bool = False, background: bool = False
-) -> Float[Tensor, "1 3 t t"]:
+def painted(scene: Scene, size: int, lit: bool = False, background: bool = False) -> Float[Tensor, "1 3 t t"]:
     """Canonical colours at a size: the object's carried beyond its mask, so that no background shows at the rim.
 
     Args:
