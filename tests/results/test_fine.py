@@ -1,4 +1,4 @@
-"""The texture: the photo's own detail where it is seen, the mirror side's where it is hidden, and the albedo elsewhere."""
+"""The texture: the photo's own detail where it is seen, the mirror side's where it is hidden, else the albedo."""
 
 from __future__ import annotations
 

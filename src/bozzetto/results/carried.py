@@ -129,7 +129,7 @@ def lift(
     camera: Camera,
     depth_range: DepthRange,
 ) -> Lifted:
-    """Each canonical point's own colour in the photo, unshaded, and how far it is to be believed; see `photo_albedo`."""
+    """Each canonical point's own colour in the photo, unshaded, and how far it is believed; see `photo_albedo`."""
     seen = render(replace(factors, albedo=torch.ones_like(photo)), camera, depth_range)
     grid, unsure = carry(factors.depth, seen.depth, factors.view, camera)
     colour = (sample(photo, grid.clamp(-1, 1)) / seen.shading.clamp(min=DARKEST)).clamp(0, 1)

@@ -23,7 +23,7 @@ from bozzetto.results.reconstruction import Reconstruction
 from bozzetto.types import Camera
 
 # Trust in a point and all about it: below the first it has no detail, above the second all of it. Beside a point that
-# is not trusted the small photo holds the backdrop's colours and the large one does not; that is no detail of the object.
+# is not trusted the small photo holds the backdrop's colours and the large one does not, which is no detail.
 _UNSURE, _SURE = 0.1, 0.4
 # The own side's share of both sides' trust: below the first the mirror side gives the detail, above the second the own
 # one. No two sides of a face match in a hair or a lash, so that both together would show everything twice.

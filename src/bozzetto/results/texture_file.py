@@ -10,7 +10,12 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from bozzetto.disk import UNREADABLE
+
 MOST_PX = 4096  # a side; ours are far smaller, and a damaged file shall not fill the memory
+
+
+_UNREADABLE: tuple[type[Exception], ...] = (Image.DecompressionBombError, *UNREADABLE)
 
 
 def texture_bytes(texture: UInt8[Tensor, "3 t t"]) -> bytes:
@@ -21,10 +26,14 @@ def texture_bytes(texture: UInt8[Tensor, "3 t t"]) -> bytes:
 
 
 def texture_of(content: bytes) -> UInt8[Tensor, "3 t t"]:
-    """The texture of a PNG file. Raises ValueError, or what Pillow raises, for what is none of ours."""
-    with Image.open(io.BytesIO(content), formats=["PNG"]) as opened:
-        width, height = opened.size
-        if opened.mode != "RGB" or width != height or width > MOST_PX:
-            raise ValueError(f"a texture is no {opened.mode} picture of {width} x {height} pixels")
-        opened.load()
-        return torch.from_numpy(np.array(opened)).permute(2, 0, 1).contiguous()
+    """The texture of a PNG file. Raises ValueError for what is none of ours."""
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as opened:
+            width, height = opened.size
+            if opened.mode != "RGB" or width != height or width > MOST_PX:
+                raise ValueError(f"a texture is no {opened.mode} picture of {width} x {height} pixels")
+            opened.load()
+            values = np.array(opened)
+    except _UNREADABLE as error:
+        raise ValueError(f"the texture cannot be read: {error}") from error
+    return torch.from_numpy(values).permute(2, 0, 1).contiguous()
