@@ -2,34 +2,21 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import hashlib
 import json
 import os
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from synthetic_dome import file_size_limit
 from torch import Tensor
 
 from bozzetto.errors import InputError, OutputError
 from bozzetto.export.depth16 import read_depth16
 from bozzetto.results import Provenance, Reconstruction, export_folder, read, read_log, read_networks, write
-from bozzetto.results.folder import (
-    LOG,
-    NETWORKS,
-    RECORD,
-    SCENE,
-    SCHEMA_VERSION,
-    TEXTURE,
-    THROUGH_GAN,
-    keep_through_gan,
-)
+from bozzetto.results.folder import LOG, NETWORKS, RECORD, SCENE, SCHEMA_VERSION, THROUGH_GAN, keep_through_gan
 from bozzetto.results.reconstruction import check_through_gan
 from bozzetto.types import ThroughGan
 
@@ -401,71 +388,3 @@ class TestThroughTheGan:
             odd = dataclasses.replace(pictures, **{field: vars(pictures)[field] + value})
             with pytest.raises(ValueError, match="not finite"):
                 check_through_gan(odd, record.size)
-
-
-class TestTexture:
-    @pytest.fixture
-    def textured(self, record: Reconstruction) -> Reconstruction:
-        noise = torch.randint(0, 256, (3, 70, 70), generator=torch.Generator().manual_seed(5), dtype=torch.uint8)
-        return dataclasses.replace(record, texture=noise)
-
-    def test_write_then_read_is_the_identity(self, textured: Reconstruction, tmp_path: Path) -> None:
-        folder = textured.save(tmp_path / "r", formats=())
-        assert {path.name for path in folder.iterdir()} == {RECORD, SCENE, TEXTURE}
-        back = read(folder)
-        assert textured.texture is not None
-        assert back.texture is not None
-        assert torch.equal(back.texture, textured.texture)
-        with Image.open(folder / TEXTURE) as opened:  # as any program sees it: red, green, blue, from the top left
-            assert (np.array(opened) == textured.texture.permute(1, 2, 0).numpy()).all()
-
-    def test_the_rest_of_the_folder_is_as_without_it(
-        self, textured: Reconstruction, record: Reconstruction, tmp_path: Path
-    ) -> None:
-        with_it, without = (_content(one.save(tmp_path / n, formats=())) for one, n in ((textured, "a"), (record, "b")))
-        assert with_it[SCENE] == without[SCENE]
-        told = json.loads(with_it[RECORD])
-        del told["files"]["texture"]
-        assert told == json.loads(without[RECORD])
-        assert read(tmp_path / "b").texture is None
-
-    def test_replaced_by_a_result_without_one_it_is_gone(
-        self, textured: Reconstruction, record: Reconstruction, tmp_path: Path
-    ) -> None:
-        textured.save(tmp_path / "r", formats=())
-        assert not (record.save(tmp_path / "r", formats=()) / TEXTURE).exists()
-
-    @pytest.mark.parametrize(
-        ("mode", "size", "kind"),
-        [("RGBA", (70, 70), "PNG"), ("RGB", (70, 71), "PNG"), ("RGB", (16, 16), "PNG"), ("RGB", (70, 70), "BMP")],
-    )
-    def test_a_file_that_is_no_texture_is_damage(
-        self, textured: Reconstruction, tmp_path: Path, mode: str, size: tuple[int, int], kind: str
-    ) -> None:
-        folder = textured.save(tmp_path / "r", formats=())
-        Image.new(mode, size).save(folder / TEXTURE, format=kind)
-        self._sign(folder)
-        with pytest.raises(OutputError, match="damaged"):
-            read(folder)
-
-    def test_a_huge_or_cut_off_file_is_damage_and_takes_no_memory(
-        self, textured: Reconstruction, tmp_path: Path
-    ) -> None:
-        folder = textured.save(tmp_path / "r", formats=())
-        whole = (folder / TEXTURE).read_bytes()
-        (folder / TEXTURE).write_bytes(whole[: len(whole) // 2])
-        with pytest.raises(OutputError, match="checksum"):
-            read(folder)
-        width = (200_000).to_bytes(4, "big") * 2
-        head = b"IHDR" + width + b"\x08\x02\x00\x00\x00"
-        huge = whole[:12] + head + zlib.crc32(head).to_bytes(4, "big") + whole[33:]
-        for content in (whole[: len(whole) // 2], huge):
-            (folder / TEXTURE).write_bytes(content)
-            self._sign(folder)
-            with pytest.raises(OutputError, match="damaged"):
-                read(folder)
-
-    def _sign(self, folder: Path) -> None:
-        files = json.loads((folder / RECORD).read_text())["files"]
-        files["texture"]["sha256"] = hashlib.sha256((folder / TEXTURE).read_bytes()).hexdigest()
-        _edit(folder, files=files)
