@@ -201,6 +201,15 @@ def test_settings_that_cannot_be_worked_with_are_refused(group: str, name: str, 
         check_fit(replace(config, **{group: replace(getattr(config, group), **{name: value})}), info)
 
 
+@pytest.mark.parametrize("side", [-1, 4097])
+def test_a_texture_that_could_not_be_kept_is_refused(side: int) -> None:
+    config, info = find_preset("quick"), tiny_gan().info
+    config = replace(config, project=replace(config.project, tail_layers=1))
+    check_fit(replace(config, texture_px=4096), replace(info, resolution=16))
+    with pytest.raises(InputError, match="texture_px"):
+        check_fit(replace(config, texture_px=side), replace(info, resolution=16))
+
+
 def test_generators_too_small_for_the_networks_are_refused() -> None:
     with pytest.raises(InputError, match="8 px"):
         check_fit(find_preset("quick"), replace(tiny_gan().info, resolution=8))

@@ -40,6 +40,7 @@ from bozzetto.photo import (
     to_srgb,
 )
 from bozzetto.precision import PrecisionChoice, resolve
+from bozzetto.results.texture_file import MOST_PX
 from bozzetto.segment.categories import CATEGORIES, Category, find_category
 from bozzetto.segment.file import read_whole_mask
 from bozzetto.segment.framings import find_framing
@@ -196,6 +197,8 @@ def check_fit(config: FitConfig, info: GanInfo) -> None:
     for name, value in [*counts, *positive]:
         if not math.isfinite(value) or value < 0 or (value == 0 and (name, value) in positive):
             raise InputError(f"{name} cannot be {value}; give a number {'above' if value == 0 else 'from'} 0.")
+    if config.texture_px > MOST_PX:
+        raise InputError(f"texture_px cannot be {config.texture_px}; a texture has at most {MOST_PX} pixels a side.")
     if config.turn.share > 1:
         raise InputError(f"turn.share cannot be {config.turn.share}; it is a share, from 0 to 1.")
     if max(config.optim.beta1, config.optim.beta2) >= 1:
