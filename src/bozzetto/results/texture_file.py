@@ -21,7 +21,7 @@ _UNREADABLE: tuple[type[Exception], ...] = (Image.DecompressionBombError, *UNREA
 def texture_bytes(texture: UInt8[Tensor, "3 t t"]) -> bytes:
     """The texture as a PNG file."""
     buffer = io.BytesIO()
-    Image.fromarray(texture.permute(1, 2, 0).contiguous().numpy()).save(buffer, format="PNG", optimize=True)
+    Image.fromarray(texture.permute(1, 2, 0).contiguous().numpy()).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
