@@ -209,6 +209,10 @@ def test_a_model_without_an_albedo_network_sees_the_same(
         assert torch.equal(getattr(made, name), getattr(whole, name)), name
     bare = reconstruct(photo(), gan, mask="none", general=light, config=replace(CONFIG, stages=()))
     assert torch.equal(bare.albedo, whole.albedo)  # CONFIG asks for A's, and there is none
+    large = photo().repeat_interleave(2, 1).repeat_interleave(2, 2)
+    config = replace(CONFIG, stages=())
+    textures = [reconstruct(large, gan, mask="none", general=m, config=config).texture for m in (model, light)]
+    assert [texture is None for texture in textures] == [True, False]  # as fine as the photo where its colours are
     still = replace(CONFIG, optim=replace(CONFIG.optim, lr=1e-30, project_lr=1e-30))
     out = tmp_path / "still"
     fitted = reconstruct(photo(), gan, mask="none", general=light, config=still, inversion=INVERSION, out=out)

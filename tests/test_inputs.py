@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent / "gan"))
 
 from tiny_gan import tiny_gan
 
+from bozzetto.autocrop import Choice
+from bozzetto.crop import Square
 from bozzetto.devices import find_device
 from bozzetto.errors import InputError
 from bozzetto.inputs import (
@@ -75,6 +77,40 @@ def test_alpha_comes_along() -> None:
     assert found.alpha is not None
     assert torch.equal(found.alpha[0] * 255, torch.from_numpy(rows[..., 3]).float())
     assert found.sha256 != read_picture(Image.fromarray(rows[..., :3]), 16).sha256
+
+
+@pytest.mark.parametrize(("asked", "side"), [(0, None), (16, None), (24, 24), (64, 30)])
+def test_the_same_square_comes_larger_where_the_photo_has_it(asked: int, side: int | None) -> None:
+    """The photo's own pixels at most, and none beside a picture that has them already."""
+    rows = noise(30, 44, 3)
+    found = read_picture(rows, 16, fine_px=asked)
+    assert torch.equal(found.image, read_picture(rows, 16).image)
+    if side is None:
+        assert found.fine is None
+        return
+    assert found.fine is not None
+    assert torch.equal(found.fine / 255, read_picture(rows, side).image)
+    if asked > 30:
+        assert (found.fine.permute(1, 2, 0).numpy() == rows[:, 7:37]).all()
+
+
+def test_a_larger_square_is_padded_and_upright_as_the_small_one_is(tmp_path: Path) -> None:
+    Image.fromarray(noise(40, 30, 4)).save(tmp_path / "a.png", exif=_on_its_side())
+    square = Square(20, -8, 36)  # upright it is 40 wide and 30 high
+    found = read_picture(tmp_path / "a.png", 16, lambda photo: Choice(square, "given"), fine_px=512)
+    assert found.original_size == (40, 30)
+    assert found.fine is not None
+    with Image.open(tmp_path / "a.png") as opened:
+        laid = Image.alpha_composite(Image.new("RGBA", opened.size, "white"), opened).convert("RGB")
+    upright = np.rot90(np.asarray(laid), -1)
+    wanted = np.pad(upright[:28, 20:], ((8, 0), (0, 16), (0, 0)), mode="edge")
+    assert np.abs(found.fine.permute(1, 2, 0).numpy().astype(int) - wanted).max() <= 1
+
+
+def _on_its_side() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
 
 
 def test_digests_tell_shapes_types_and_values_apart() -> None:
@@ -163,6 +199,15 @@ def test_settings_that_cannot_be_worked_with_are_refused(group: str, name: str, 
     check_fit(replace(config, project=replace(config.project, tail_layers=1)), replace(info, resolution=16))
     with pytest.raises(InputError, match=name.split("_")[0]):
         check_fit(replace(config, **{group: replace(getattr(config, group), **{name: value})}), info)
+
+
+@pytest.mark.parametrize("side", [-1, 4097])
+def test_a_texture_that_could_not_be_kept_is_refused(side: int) -> None:
+    config, info = find_preset("quick"), tiny_gan().info
+    config = replace(config, project=replace(config.project, tail_layers=1))
+    check_fit(replace(config, texture_px=4096), replace(info, resolution=16))
+    with pytest.raises(InputError, match="texture_px"):
+        check_fit(replace(config, texture_px=side), replace(info, resolution=16))
 
 
 def test_generators_too_small_for_the_networks_are_refused() -> None:

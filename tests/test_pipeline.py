@@ -20,6 +20,7 @@ from bozzetto.config import FitConfig, OptimConfig
 from bozzetto.errors import InputError, OutputError
 from bozzetto.keep import Interrupted, Quiet
 from bozzetto.method.instance import Event
+from bozzetto.pipeline import plan
 from bozzetto.presets import find_preset
 from bozzetto.results import read_log, read_networks
 from tiny_run import CONFIG, INVERSION, Interrupter, photo, same_files, write_gan
@@ -359,3 +360,40 @@ def test_it_runs_in_a_thread_where_signals_cannot_be_caught(gan: Path, whole: Pa
     thread.start()
     thread.join()
     assert torch.equal(results[0].depth, Reconstruction.load(whole).depth)
+
+
+def large_photo() -> torch.Tensor:
+    """The small photo with its pixels as squares of 4, and noise on them, [3, 64, 64]."""
+    wide = photo().repeat_interleave(4, 1).repeat_interleave(4, 2)
+    return (wide + 0.2 * torch.rand(wide.shape, generator=torch.Generator().manual_seed(2))).clamp(0, 1)
+
+
+def test_a_photo_s_albedo_comes_with_a_texture_as_fine_as_the_photo(gan: Path, tmp_path: Path) -> None:
+    config = FitConfig(stages=(), prior=replace(CONFIG.prior, iterations=1), texture="photo")
+    made = go(gan, image=large_photo(), config=config, out=tmp_path / "r", formats=("obj",))
+    assert made.texture is not None
+    assert list(made.texture.shape) == [3, 64, 64]
+    assert (tmp_path / "r" / "texture.png").is_file()
+    back = Reconstruction.load(tmp_path / "r")
+    assert back.texture is not None
+    assert torch.equal(back.texture, made.texture)
+    sides = {
+        "at most": (large_photo(), replace(config, texture_px=40), 40),
+        "none asked for": (large_photo(), replace(config, texture_px=0), None),
+        "no finer photo": (made.image, config, None),
+        "the network's albedo": (large_photo(), replace(config, texture="network"), None),
+    }
+    for name, (image, changed, side) in sides.items():
+        other = go(gan, image=image, config=changed)
+        assert (None if other.texture is None else other.texture.shape[-1]) == side, name
+        if name != "the network's albedo":  # all else is the same
+            assert all(torch.equal(value, made.tensors()[key]) for key, value in other.tensors().items()), name
+
+
+def test_a_result_from_before_there_were_textures_is_finished(gan: Path) -> None:
+    """Its settings say nothing of them, and those of today say nothing new but where another size is asked for."""
+    config = FitConfig(stages=(), texture="photo")
+    today = plan(large_photo(), gan, config=config).settings()
+    assert "texture_px" not in today["fit"]
+    other = plan(large_photo(), gan, config=replace(config, texture_px=100)).settings()
+    assert other["fit"]["texture_px"] == 100

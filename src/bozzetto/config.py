@@ -132,6 +132,7 @@ class FitConfig:
     nets: NetConfig = field(default_factory=NetConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     texture: Literal["network", "photo"] = "network"  # the result's albedo: A's, or the photo's own, unshaded (ours)
+    texture_px: int = 512  # a side at most of the photo's albedo as fine as the photo, for exports; 0: none (ours)
 
 
 @dataclass(frozen=True)

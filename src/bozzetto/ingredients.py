@@ -33,6 +33,7 @@ from bozzetto.nets.networks import Networks
 from bozzetto.priors.registry import find_prior, prior_depth
 from bozzetto.results import Reconstruction, assemble
 from bozzetto.results.carried import photo_albedo
+from bozzetto.results.fine import photo_texture
 from bozzetto.results.partial import Partial
 from bozzetto.results.provenance import plain
 from bozzetto.segment.registry import Masked
@@ -95,6 +96,8 @@ def _that_matter(config: FitConfig) -> dict[str, Any]:
         del compute["chunk"]
     if fit["project"]["teacher"] == "generator":  # results from before there was a choice are the same
         del fit["project"]["teacher"]
+    if fit["texture_px"] == FitConfig.texture_px:  # the same, but for what exports paint them with
+        del fit["texture_px"]
     if fit["texture"] == "network":  # the same
         del fit["texture"]
     return fit
@@ -359,6 +362,18 @@ def factors_of(nets: Networks, problem: Problem, texture: Literal["network", "ph
     return replace(factors, albedo=albedo)
 
 
+def textured(job: Plan, result: Reconstruction) -> Reconstruction:
+    """The result with a texture as fine as the photo, where the photo is finer and the albedo is its own."""
+    fine = job.picture.fine
+    return result if fine is None else replace(result, texture=photo_texture(fine, result))
+
+
+def texture_of(config: FitConfig, general: GeneralModel | None) -> Literal["network", "photo"]:
+    """Where the albedo comes from: what the settings say, but for the preview of a model without A."""
+    lacking = general is not None and not config.stages and not general.facts.albedo
+    return "photo" if lacking else config.texture
+
+
 @torch.no_grad()
 def preview_of(job: Plan, masked: Masked) -> Reconstruction:
     """What the general model makes of the photo at once, in full precision whatever the fit's is.
@@ -372,4 +387,4 @@ def preview_of(job: Plan, masked: Masked) -> Reconstruction:
     texture = job.config.texture if job.general.facts.albedo else "photo"
     factors = factors_of(job.general.networks, problem, texture)
     found = assemble(problem.photo, problem.photo, problem.mask, factors, w[0], job.camera, job.depth_range)
-    return replace(found, inversion=found.recon.clamp(0, 1))
+    return textured(job, replace(found, inversion=found.recon.clamp(0, 1)))

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -40,6 +40,7 @@ from bozzetto.photo import (
     to_srgb,
 )
 from bozzetto.precision import PrecisionChoice, resolve
+from bozzetto.results.texture_file import MOST_PX
 from bozzetto.segment.categories import CATEGORIES, Category, find_category
 from bozzetto.segment.file import read_whole_mask
 from bozzetto.segment.framings import find_framing
@@ -73,12 +74,16 @@ class Picture:
     square: Square  # of the photo, in its pixels
     how: str = "whole"  # how the square was chosen, see `autocrop.Choice`
     note: str | None = None  # what the user should know about it
+    fine: UInt8[Tensor, "3 t t"] | None = None  # the same square, larger, where it was asked for and the photo has it
 
 
-def read_picture(image: PictureLike, size: int, choice: Callable[[Upright], Choice] | None = None) -> Picture:
+def read_picture(
+    image: PictureLike, size: int, choice: Callable[[Upright], Choice] | None = None, fine_px: int = 0
+) -> Picture:
     """A photo from a path, a PIL image, or an array or tensor [3, H, W] or [H, W, 3]: uint8, or float in [0, 1].
 
-    A square of it, the middle one if none is chosen, is resized unless it has the size.
+    A square of it, the middle one if none is chosen, is resized unless it has the size; `fine` is that square in the
+    photo's own pixels, or in `fine_px` a side if it has more.
 
     Raises:
         InputError: none of these, not finite, or out of range.
@@ -94,7 +99,14 @@ def read_picture(image: PictureLike, size: int, choice: Callable[[Upright], Choi
     chosen = Choice(middle_square(*photo.size), "middle") if choice is None else choice(photo)
     rgb, alpha = cut_photo(photo, chosen.square, size)
     sha256 = photo_sha256(Path(image)) if isinstance(image, str | Path) else digest(rgb, alpha)
-    return Picture(rgb, alpha, name, photo.size, sha256, chosen.square, chosen.how, chosen.note)
+    side = min(chosen.square.side, fine_px)
+    fine = as_bytes(cut_photo(photo, chosen.square, side)[0]) if side > size else None
+    return Picture(rgb, alpha, name, photo.size, sha256, chosen.square, chosen.how, chosen.note, fine)
+
+
+def as_bytes(picture: Float[Tensor, "3 t t"]) -> UInt8[Tensor, "3 t t"]:
+    """A picture in [0, 1] as 0..255, a quarter of the memory."""
+    return (picture * 255).round().to(torch.uint8)
 
 
 def _from_pil(image: Image.Image) -> Upright:
@@ -188,12 +200,15 @@ def check_fit(config: FitConfig, info: GanInfo) -> None:
         ("turn.weight", config.turn.weight),
         ("turn.share", config.turn.share),
         ("turn.wide_deg", config.turn.wide_deg),
+        ("texture_px", config.texture_px),
         ("chunk", config.compute.chunk),
         ("keep_mb", config.compute.keep_mb),
     ]
     for name, value in [*counts, *positive]:
         if not math.isfinite(value) or value < 0 or (value == 0 and (name, value) in positive):
             raise InputError(f"{name} cannot be {value}; give a number {'above' if value == 0 else 'from'} 0.")
+    if config.texture_px > MOST_PX:
+        raise InputError(f"texture_px cannot be {config.texture_px}; a texture has at most {MOST_PX} pixels a side.")
     if config.turn.share > 1:
         raise InputError(f"turn.share cannot be {config.turn.share}; it is a share, from 0 to 1.")
     if max(config.optim.beta1, config.optim.beta2) >= 1:

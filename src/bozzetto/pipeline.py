@@ -31,6 +31,8 @@ from bozzetto.ingredients import (
     mask_of,
     preview_of,
     problem_of,
+    texture_of,
+    textured,
 )
 from bozzetto.inputs import (
     CropLike,
@@ -119,8 +121,9 @@ def plan(
     scenes = scenes or find_distribution(kind)
     if model is not None:
         model.check(teacher, config, scenes.views.mean)
+    fine_px = config.texture_px if texture_of(config, model) == "photo" else 0
     return Plan(
-        picture=read_picture(image, resolution, chooser(crop, mask, kind, teacher.info)),
+        picture=read_picture(image, resolution, chooser(crop, mask, kind, teacher.info), fine_px),
         gan=teacher,
         mask=mask,
         latent=latent if latent is None else find_latent(latent, teacher.info),
@@ -202,7 +205,10 @@ def run(
         interrupts.patient = False
         interrupts.raise_if_asked()
 
-        result = preview if preview is not None and job.is_preview else _record(job, problem, found, nets)
+        if preview is not None and job.is_preview:
+            result = preview
+        else:
+            result = textured(job, _record(job, problem, found, nets))
         if state.phase:
             check_shape(result.depth, result.canonical_mask, job.depth_range)
         provenance = Provenance(

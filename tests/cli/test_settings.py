@@ -96,4 +96,5 @@ def test_a_setting_of_no_group_is_a_flag_too() -> None:
     assert [parsed("x.png", "--preset", name)[1].texture for name in presets] == ["photo", "photo", "network"]
     quick, rep = find_preset("quick"), find_preset("rep")
     assert parsed("x.png", "--texture", "network")[1] == dataclasses.replace(quick, texture="network")
+    assert parsed("x.png", "--texture-px", "96")[1].texture_px == 96
     assert parsed("x.png", "--preset", "rep", "--texture", "photo")[1] == dataclasses.replace(rep, texture="photo")

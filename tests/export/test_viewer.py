@@ -309,3 +309,26 @@ def test_without_webgl_it_says_so(page: Page, folder: Path) -> None:
     page.goto((folder / "viewer.html").as_uri())
     page.wait_for_selector("#trouble:not([hidden])")
     assert "WebGL" in page.inner_text("#trouble")
+
+
+@pytest.mark.parametrize("colour", ["lit", "albedo"])
+def test_a_texture_is_what_the_object_is_painted_with(
+    page: Page, scene: Reconstruction, tmp_path: Path, colour: str
+) -> None:
+    """Stripes that the albedo knows nothing of, in their places; the other pictures are as without it."""
+    wide = 4 * (scene.size - 1) + 1
+    bright = (torch.arange(wide) // 12 % 2 * 200 + 20).to(torch.uint8)
+    painted = dataclasses.replace(scene, texture=bright.expand(3, wide, wide).contiguous())
+    open_page(page, write_viewer(painted, tmp_path / "viewer.html"))
+    page.fill("#canonical", "1")
+    choose(page, colour)
+    light = scene.light if colour == "lit" else torch.tensor([1.0, 0.0, 0.0, 0.0])
+    (ours,), (plain,) = (list(turned(one, torch.zeros(1, 6), fine(scene), light)) for one in (painted, scene))
+    assert difference(page, scene, ours).mean() < 2 * CLOSE  # edges of stripes, read twice
+    assert difference(page, scene, plain).mean() > 0.1
+    choose(page, "normal")
+    with_it = shown(page)
+    open_page(page, write_viewer(scene, tmp_path / "viewer.html"))
+    page.fill("#canonical", "1")
+    choose(page, "normal")
+    assert torch.equal(with_it, shown(page))

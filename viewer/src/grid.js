@@ -42,6 +42,13 @@ export function coordinates(grid, side) {
   return out;
 }
 
+// Factor and offset from the coordinates on a texture of one side to those on another: both have the grid's corner
+// vertices on the centres of their corner texels.
+export function between(side, other) {
+  const factor = ((other - 1) / other) * (side / (side - 1));
+  return [factor, (0.5 - ((other - 1) * 0.5) / (side - 1)) / other];
+}
+
 export function triangles(mask, grid) {
   const out = [];
   for (let v = 0; v + 1 < grid; v++)

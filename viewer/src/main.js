@@ -171,6 +171,13 @@ function listFacts() {
   }
 }
 
+async function jpeg(content) {
+  const image = new Image();
+  image.src = `data:image/jpeg;base64,${content}`;
+  await image.decode();
+  return image;
+}
+
 async function run() {
   listFacts();
   const photo = at("photo");
@@ -180,13 +187,9 @@ async function run() {
     at("trouble").hidden = false;
     return;
   }
-  let pictures = null;
-  if (raw.gan) {
-    pictures = new Image();
-    pictures.src = `data:image/jpeg;base64,${raw.gan.pictures}`;
-    await pictures.decode();
-  }
-  stage = new Stage(canvas, decode(raw), photo, pictures);
+  const pictures = raw.gan ? await jpeg(raw.gan.pictures) : null;
+  const fine = raw.fine ? await jpeg(raw.fine) : null;
+  stage = new Stage(canvas, decode(raw), photo, pictures, fine);
   wire();
   draw();
   performance.mark("first-picture");

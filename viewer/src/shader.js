@@ -25,6 +25,8 @@ void main() {
 
 export const fragmentShader = `
 uniform sampler2D albedoMap;
+uniform sampler2D fineMap;
+uniform vec2 fineUv; // factor and offset from the albedo's coordinates to the fine one's; a factor of 0: there is none
 uniform sampler2D photoMap;
 uniform sampler2D depthColours;
 uniform vec2 strength;
@@ -44,9 +46,10 @@ void main() {
   if (surface ? rim <= 0.0 : texel.a < 0.5) discard;
   vec3 normal = normalize(vNormal);
   float shade = strength.x + strength.y * max(0.0, dot(normal, toward));
-  vec3 rgb = texel.rgb * shade;
+  vec3 albedo = fineUv.x > 0.0 ? texture(fineMap, vUv * fineUv.x + fineUv.y).rgb : texel.rgb;
+  vec3 rgb = albedo * shade;
   if (colour == 1) rgb = texture(photoMap, vPhoto).rgb;
-  else if (colour == 2) rgb = texel.rgb;
+  else if (colour == 2) rgb = albedo;
   else if (colour == 3) rgb = vec3(shade / max(1.0, strength.x + strength.y));
   else if (colour == 4) rgb = 0.5 + 0.5 * normal * vec3(1.0, -1.0, -1.0);
   else if (colour == 5) {

@@ -2,12 +2,12 @@
 
 import {
   BufferAttribute, BufferGeometry, Camera, ClampToEdgeWrapping, Color, CustomBlending, DataTexture, DoubleSide, GLSL3,
-  Group, LinearFilter, LineSegments, Matrix4, Mesh, NoColorSpace, OneFactor, Points, RGBAFormat, SRGBColorSpace, Scene, ShaderMaterial,
+  Group, LinearFilter, LinearMipmapLinearFilter, LineSegments, Matrix4, Mesh, NoColorSpace, OneFactor, Points, RGBAFormat, SRGBColorSpace, Scene, ShaderMaterial,
   Texture, Vector2, Vector3, WebGLRenderer, ZeroFactor,
 } from "three";
 
 import { tiles } from "./gan.js";
-import { atVertices, coordinates, lines, points, positions, triangles } from "./grid.js";
+import { atVertices, between, coordinates, lines, points, positions, triangles } from "./grid.js";
 import { toward } from "./light.js";
 import { Picture } from "./picture.js";
 import { motion, pictureScale, shownMotion } from "./pose.js";
@@ -43,13 +43,23 @@ function imageTexture(image) {
   return made;
 }
 
+// Read smaller than it is on most screens.
+function fineTexture(image) {
+  const made = imageTexture(image);
+  made.minFilter = LinearMipmapLinearFilter;
+  made.generateMipmaps = true;
+  made.anisotropy = 4;
+  return made;
+}
+
 function rowMajor(values) {
   return new Matrix4().set(...values);
 }
 
 export class Stage {
-  // photo, pictures: decoded images; pictures: those through the GAN, or null.
-  constructor(canvas, data, photo, pictures) {
+  // photo, pictures, fine: decoded images; pictures: those through the GAN, or null; fine: the albedo as fine as the
+  // photo, or null.
+  constructor(canvas, data, photo, pictures, fine) {
     this.canvas = canvas;
     this.data = data;
     this.frames = 0;
@@ -59,12 +69,12 @@ export class Stage {
     this.root = new Group();
     this.root.matrixAutoUpdate = false;
     this.scene.add(this.root);
-    this._build(photo);
+    this._build(photo, fine);
     this.picture = pictures && new Picture(data.gan, imageTexture(pictures));
     if (this.picture) this.scene.add(this.picture.mesh);
   }
 
-  _build(photo) {
+  _build(photo, fine) {
     const { data } = this;
     const { grid, texture: side, fovDeg } = data;
     const mask = atVertices(data.mask, side, grid).map((value) => value / 255);
@@ -81,6 +91,8 @@ export class Stage {
     };
     this.uniforms = {
       albedoMap: { value: texture(data.albedo, side, side) },
+      fineMap: { value: fine && fineTexture(fine) },
+      fineUv: { value: fine ? new Vector2(...between(side, data.fineSide)) : new Vector2() },
       photoMap: { value: imageTexture(photo) },
       depthColours: { value: texture(data.colours, 256, 1) },
       strength: { value: new Vector2() },

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { atVertices, coordinates, lines, points, positions, triangles } from "../src/grid.js";
+import { atVertices, between, coordinates, lines, points, positions, triangles } from "../src/grid.js";
 import { stem } from "../src/save.js";
 
 test("a plane is read exactly, and pixels keep their values", () => {
@@ -25,6 +25,12 @@ test("the corner vertices lie on corner texels' centres", () => {
   assert.ok(Math.abs(at[0] - 1 / 6) < 1e-6);
   assert.ok(Math.abs(at[2 * 80] - 5 / 6) < 1e-6);
   assert.ok(Math.abs(at[2 * 80 + 1] - 5 / 6) < 1e-6);
+});
+
+test("coordinates on one texture are those of the same vertex on another", () => {
+  const [factor, offset] = between(64, 300);
+  const [coarse, fine] = [coordinates(9, 64), coordinates(9, 300)];
+  coarse.forEach((value, i) => assert.ok(Math.abs(value * factor + offset - fine[i]) < 1e-6));
 });
 
 test("a whole grid has all its triangles, wound one way, and a hole none", () => {

@@ -40,6 +40,13 @@ def png_bytes(image: Float[Tensor, "c h w"]) -> bytes:
     return buffer.getvalue()
 
 
+def jpeg_bytes(image: Float[Tensor, "c h w"], quality: int = 90) -> bytes:
+    """The picture as a JPEG file, its colours as fine as its lightness."""
+    buffer = io.BytesIO()
+    picture(image).save(buffer, format="JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
+
 def write_png(image: Float[Tensor, "c h w"] | Image.Image, path: Path) -> Path:
     """Write a PNG, whole or not at all; returns `path`. Raises OutputError."""
     drawn = image if isinstance(image, Image.Image) else picture(image)

@@ -16,13 +16,13 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from bozzetto.export.images import to_uint8
-from bozzetto.export.matting import MASK_THRESHOLD, binary, carry_colours, carry_depth, object_mask
+from bozzetto.export.matting import MASK_THRESHOLD, binary, carry_depth, object_mask
 from bozzetto.export.outline import clip_at, largest_part, without_unused
+from bozzetto.export.paint import painted
 from bozzetto.export.scene import Scene
 from bozzetto.geometry.camera import unproject
 from bozzetto.geometry.heightfield import grid_faces, normals
 from bozzetto.geometry.pose import PIVOT_DEPTH
-from bozzetto.geometry.warp import resize_grid
 from bozzetto.types import BORDER_COLUMNS, Camera
 
 Texture = Literal["baked", "albedo"]
@@ -67,13 +67,13 @@ def texture_picture(
 
     Object colours are carried beyond the mask, so that no background shows at the rim, unless it is kept. Read
     bilinearly to at least `min_px` pixels a side, a whole number of texels from pixel to pixel, so that each pixel
-    keeps its exact colour.
+    keeps its exact colour; a scene's own texture of that size keeps its texels.
     """
-    flat = scene.albedo[None] if texture == "albedo" else (scene.albedo * scene.shading)[None]
-    if not background:
-        flat = carry_colours(flat, binary(object_mask(scene.canonical_mask[None], scene.normal[None])))
-    steps = flat.shape[-1] - 1
-    return to_uint8(resize_grid(flat, steps * max(1, math.ceil((min_px - 1) / steps)) + 1)[0])
+    steps = scene.camera.size - 1
+    side = steps * max(1, math.ceil((min_px - 1) / steps)) + 1
+    if scene.texture is not None and scene.texture.shape[-1] >= min_px:
+        side = scene.texture.shape[-1]
+    return to_uint8(painted(scene, side, texture == "baked", background)[0])
 
 
 def _uv(size: int, texture_px: int) -> Float[Tensor, "v 2"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from bozzetto.types import Camera, DepthRange, Factors, ThroughGan
@@ -44,6 +44,8 @@ class Scene(Protocol):
     def normal_posed(self) -> Float[Tensor, "3 s s"]: ...
     @property
     def albedo(self) -> Float[Tensor, "3 s s"]: ...
+    @property
+    def texture(self) -> UInt8[Tensor, "3 t t"] | None: ...
     @property
     def shading(self) -> Float[Tensor, "1 s s"]: ...
     @property

@@ -13,6 +13,7 @@ from torch import Tensor
 from bozzetto.export.colours import BACKGROUND
 from bozzetto.export.images import over
 from bozzetto.export.matting import at_size, cut_out, object_mask, push_back, soft_edge
+from bozzetto.export.paint import painted
 from bozzetto.export.piece import drawn_mask
 from bozzetto.export.scene import Scene, factors_of
 from bozzetto.geometry import shade
@@ -27,7 +28,7 @@ def _prepare(scene: Scene, size: int, cut: bool = True) -> tuple[Factors, Camera
     whole = object_mask(scene.canonical_mask[None], scene.normal[None])
     mask = drawn_mask(scene) if cut else whole
     fine, camera = at_size(cut_out(factors_of(scene), whole), scene.camera, size)
-    fine = replace(fine, depth=push_back(fine.depth, mask, far))
+    fine = replace(fine, depth=push_back(fine.depth, mask, far), albedo=painted(scene, size))
     return fine, camera, soft_edge(resize_grid(mask, size))
 
 

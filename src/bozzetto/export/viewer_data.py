@@ -15,9 +15,10 @@ import torch
 from bozzetto.export.atlas import atlas_of
 from bozzetto.export.colours import depth_table
 from bozzetto.export.glb import glb_bytes
-from bozzetto.export.images import png_bytes, shown_depth_range, to_uint8
+from bozzetto.export.images import jpeg_bytes, png_bytes, shown_depth_range, to_uint8
 from bozzetto.export.matting import cut_out, object_mask, resample_smooth
 from bozzetto.export.mesh import mesh_of
+from bozzetto.export.paint import painted
 from bozzetto.export.piece import drawn_mask
 from bozzetto.export.scene import Scene, factors_of
 from bozzetto.geometry.heightfield import normals
@@ -38,11 +39,19 @@ def _coded(values: np.ndarray, kind: str) -> str:
     return base64.b64encode(np.ascontiguousarray(values).astype(kind).tobytes()).decode("ascii")
 
 
+def _fine(scene: Scene) -> dict[str, Any]:
+    if scene.texture is None:
+        return {}
+    side = min(scene.texture.shape[-1], MAX_SIDE)
+    return {"fine": base64.b64encode(jpeg_bytes(painted(scene, side)[0])).decode("ascii"), "fineSide": side}
+
+
 def viewer_data(scene: Scene) -> dict[str, Any]:
     """The page's data as a JSON object.
 
     Numbers are little-endian. `depth` float32 [g, g] in scene units; `normal` int16 [g, g, 2]; `albedo` uint8
-    [t, t, 4], the mask in its fourth channel; `colours` uint8 [256, 4], far to near; `photo` and `glb` whole files;
+    [t, t, 4], the mask in its fourth channel; `fine` the albedo as fine as the photo, a JPEG, where there is one, and
+    `fineSide` its side; `colours` uint8 [256, 4], far to near; `photo` and `glb` whole files;
     `gan` the pictures through the GAN (`export.atlas`), or null.
     """
     size = scene.camera.size
@@ -68,6 +77,7 @@ def viewer_data(scene: Scene) -> dict[str, Any]:
         "depth": _coded(depth[0, 0].numpy(), "<f4"),
         "normal": _coded((normal * NORMAL_STEPS).round().numpy(), "<i2"),
         "albedo": _coded(to_uint8(painted[0]), "u1"),
+        **_fine(scene),
         "colours": _coded(to_uint8(opaque), "u1"),
         "photo": base64.b64encode(png_bytes(scene.image)).decode("ascii"),
         "gan": None if scene.through_gan is None else atlas_of(scene.through_gan),

@@ -20,8 +20,8 @@ from bozzetto.types import BORDER_COLUMNS, Camera, DepthRange, Factors
 _HIDDEN_PX = 3.0
 # Of the cosine between a surface and the camera's ray: seen at less it is not believed, at more it is.
 _GRAZING, _FACING = 0.1, 0.5
-_BELIEVED = 0.3  # trust of both sides together, above which a colour is not filled in
-_DARKEST = 0.05  # shading below which a colour says nothing of the albedo
+BELIEVED = 0.3  # trust of both sides together, above which a colour is not filled in
+DARKEST = 0.05  # shading below which a colour says nothing of the albedo
 
 
 class Carried(NamedTuple):
@@ -29,6 +29,13 @@ class Carried(NamedTuple):
 
     grid: Float[Tensor, "b s s 2"]  # in the photo, [-1, 1], x first; outside of that where the picture ends
     unsure: Bool[Tensor, "b 1 s s"]  # hidden, outside, or beside such a point
+
+
+class Lifted(NamedTuple):
+    """What the photo itself says of each canonical point."""
+
+    colour: Float[Tensor, "b 3 s s"]  # [0, 1], its shading taken out; whatever is there where the trust is 0
+    trust: Float[Tensor, "b 1 s s"]  # 0..1
 
 
 def carry(
@@ -108,21 +115,31 @@ def photo_albedo(
         mask: the object in the photo, soft, 0..1; colours beyond it are the backdrop's and are not taken.
         factors: their albedo is not looked at.
     """
+    own = lift(photo, mask, factors, camera, depth_range)
+    other = (1 - own.trust) * own.trust.flip(3)
+    total = own.trust + other
+    both = (own.trust * own.colour + other * own.colour.flip(3)) / total.clamp(min=1e-6)
+    return fill_alike(both, total > BELIEVED, factors.depth * camera.focal_px)
+
+
+def lift(
+    photo: Float[Tensor, "b 3 s s"],
+    mask: Float[Tensor, "b 1 s s"],
+    factors: Factors,
+    camera: Camera,
+    depth_range: DepthRange,
+) -> Lifted:
+    """Each canonical point's own colour in the photo, unshaded, and how far it is believed; see `photo_albedo`."""
     seen = render(replace(factors, albedo=torch.ones_like(photo)), camera, depth_range)
     grid, unsure = carry(factors.depth, seen.depth, factors.view, camera)
-    colour = (sample(photo, grid.clamp(-1, 1)) / seen.shading.clamp(min=_DARKEST)).clamp(0, 1)
+    colour = (sample(photo, grid.clamp(-1, 1)) / seen.shading.clamp(min=DARKEST)).clamp(0, 1)
 
     moved = move(unproject(factors.depth, camera).flatten(1, 2), factors.view).unflatten(1, (camera.size, camera.size))
     ray = F.normalize(moved, dim=-1).permute(0, 3, 1, 2)
     cosine = -(turned_with(factors.view, seen.normal) * ray).sum(1, keepdim=True)
     trust = ((cosine - _GRAZING) / (_FACING - _GRAZING)).clamp(0, 1) * ~unsure
     trust[..., :BORDER_COLUMNS] = trust[..., -BORDER_COLUMNS:] = 0  # the depth there is no shape
-
-    trust = _within(mask, trust, grid.clamp(-1, 1))
-    other = (1 - trust) * trust.flip(3)
-    total = trust + other
-    both = (trust * colour + other * colour.flip(3)) / total.clamp(min=1e-6)
-    return fill_alike(both, total > _BELIEVED, factors.depth * camera.focal_px)
+    return Lifted(colour, _within(mask, trust, grid.clamp(-1, 1)))
 
 
 def _within(
@@ -133,6 +150,6 @@ def _within(
     narrow, whole = (trust * sample(part, grid) for part in (inner, mask))
 
     def enough(part: Tensor) -> Tensor:
-        return part.amax((1, 2, 3), keepdim=True) > _BELIEVED
+        return part.amax((1, 2, 3), keepdim=True) > BELIEVED
 
     return torch.where(enough(narrow), narrow, torch.where(enough(whole), whole, torch.ones_like(trust)))

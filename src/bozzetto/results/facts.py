@@ -79,7 +79,7 @@ def _chosen(fit: Any, general: bool) -> dict[str, Any]:
     left = (
         {"prior": ("shape", "iterations"), "turn": ("use",), "nets": ("width",)} if general else {"prior": ("shape",)}
     )
-    kept = {name: value for name, value in fit.items() if name not in ("compute", "texture")}
+    kept = {name: value for name, value in fit.items() if name not in ("compute", "texture", "texture_px")}
     for group, names in left.items():
         if isinstance(kept.get(group), Mapping):
             kept[group] = {name: value for name, value in kept[group].items() if name not in names}

@@ -1,7 +1,8 @@
 """The result folder: one writer, one reader. Reading runs no code and never leaves the folder.
 
 `reconstruction.json` (camera, depth range, provenance, names and checksums) and `scene.safetensors` (the tensors) are
-the result; every picture, mesh and film beside them can be drawn again from these two by `export_folder`.
+the result, with `texture.png` where it has a texture finer than its tensors; every picture, mesh and film beside them
+can be drawn again from these by `export_folder`.
 """
 
 from __future__ import annotations
@@ -28,14 +29,16 @@ from bozzetto.results.packed import packed
 from bozzetto.results.provenance import Provenance, plain
 from bozzetto.results.reconstruction import SHAPES, Reconstruction
 from bozzetto.results.replace import new_folder
+from bozzetto.results.texture_file import texture_bytes, texture_of
 from bozzetto.types import Camera, DepthRange, ThroughGan
 
 SCHEMA_VERSION = 1
 KIND = "bozzetto-reconstruction"
 RECORD, SCENE, NETWORKS, LOG = "reconstruction.json", "scene.safetensors", "networks.safetensors", "log.jsonl"
 THROUGH_GAN = "through_gan.safetensors"
+TEXTURE = "texture.png"
 PREVIEW, PREVIEW_PICTURE = "preview.safetensors", "preview.png"
-OUR_NAMES = FILE_NAMES | {RECORD, SCENE, NETWORKS, THROUGH_GAN, LOG, PREVIEW, PREVIEW_PICTURE}
+OUR_NAMES = FILE_NAMES | {RECORD, SCENE, NETWORKS, THROUGH_GAN, TEXTURE, LOG, PREVIEW, PREVIEW_PICTURE}
 _MAX_RECORD_BYTES = 16 * 2**20
 _MAX_DEPTH = 50  # of a record; ours have about 6
 
@@ -78,6 +81,10 @@ def write(
             weights = packed(networks)
             files["networks"] = {"file": NETWORKS, "sha256": hashlib.sha256(weights).hexdigest()}
             write_bytes(fresh / NETWORKS, weights)
+        if reconstruction.texture is not None:
+            texture = texture_bytes(reconstruction.texture)
+            files["texture"] = {"file": TEXTURE, "sha256": hashlib.sha256(texture).hexdigest()}
+            write_bytes(fresh / TEXTURE, texture)
         if reconstruction.through_gan is not None:
             drawn = packed(vars(reconstruction.through_gan))
             files["through_gan"] = {"file": THROUGH_GAN, "sha256": hashlib.sha256(drawn).hexdigest()}
@@ -169,7 +176,15 @@ def read(folder: Path) -> Reconstruction:
         pictures = (
             ThroughGan(**_unpack(_named(folder, record, "through_gan"))) if "through_gan" in record["files"] else None
         )
-        return Reconstruction(**tensors, camera=camera, depth_range=limits, provenance=provenance, through_gan=pictures)
+        texture = texture_of(_named(folder, record, "texture")) if "texture" in record["files"] else None
+        return Reconstruction(
+            **tensors,
+            camera=camera,
+            depth_range=limits,
+            provenance=provenance,
+            texture=texture,
+            through_gan=pictures,
+        )
     except DAMAGED as error:
         raise OutputError(f"{folder} is damaged ({_one_line(error)}); write the result again.") from error
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from bozzetto.errors import InputError
@@ -65,6 +65,7 @@ class Reconstruction:
     camera: Camera
     depth_range: DepthRange = field(default_factory=DepthRange)
     provenance: Provenance = field(default_factory=Provenance)
+    texture: UInt8[Tensor, "3 t t"] | None = None  # canonical albedo as fine as the photo, 0..255; t > S
     through_gan: ThroughGan | None = None  # turned and relit pictures by the generator, where they were made
 
     def __post_init__(self) -> None:
@@ -79,6 +80,8 @@ class Reconstruction:
                     f"{name} is {value.dtype} {tuple(value.shape)} on {value.device} instead of a detached "
                     f"torch.float32 {wanted} on cpu"
                 )
+        if self.texture is not None:
+            check_texture(self.texture, self.camera.size)
         if self.through_gan is not None:
             check_through_gan(self.through_gan, self.camera.size)
 
@@ -175,6 +178,13 @@ class Reconstruction:
 
 
 setattr(Reconstruction, "view", PoseField())  # noqa: B010  after the class is made: a field with a value is a default
+
+
+def check_texture(texture: Tensor, size: int) -> None:
+    """Raise ValueError where a texture is not of its kind and shape."""
+    side = texture.shape[-1] if texture.dim() == 3 else 0
+    if texture.dtype != torch.uint8 or list(texture.shape) != [3, side, side] or side <= size:
+        raise ValueError(f"the texture is {texture.dtype} {tuple(texture.shape)} and should be larger than {size} px")
 
 
 def check_through_gan(kept: ThroughGan, size: int) -> None:

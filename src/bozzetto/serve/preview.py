@@ -30,7 +30,7 @@ def draw(scene: Reconstruction, bare: bool = False) -> dict[str, Float[Tensor, "
     bare: the albedo is not learned yet. The shape is shown with the photo on it, evenly lit, and recon is left out.
     """
     if bare:
-        scene = replace(scene, albedo=scene.image, light=torch.tensor([1.0, 0.0, 0.0, 0.0]))
+        scene = replace(scene, albedo=scene.image, texture=None, light=torch.tensor([1.0, 0.0, 0.0, 0.0]))
     limits = shown_depth_range(scene.depth, scene.canonical_mask, scene.depth_range)
     outline = soft_edge(scene.canonical_mask[None])[0]  # as in the sheet of the result
     sides = turned(scene, turn_row(TURNS, MAX_YAW_DEG), min(scene.size, MAX_TURN_PX))
