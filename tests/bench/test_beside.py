@@ -72,6 +72,21 @@ def test_the_truth_turned_is_what_was_rendered_from_there() -> None:
         assert error.mean() < (0.005 if yaw_deg == 0 else 0.02), yaw_deg
 
 
+def test_the_truth_is_drawn_from_the_larger_rendering_of_the_same_head() -> None:
+    head, large = (load_packed_heads(packed_heads(size)).take(6) for size in (64, 128))
+    place = large.turned_yaw_deg[0].tolist().index(0)
+    view = torch.zeros(1, 6)
+    inside = torch.nn.functional.max_pool2d((large.canonical_depth[0].isnan()).float()[None], 7, 1, 3)[0] == 0
+    rendered = large.turned_image[0, place]
+    errors = []
+    for drawn_from in (None, large):
+        ((_, true),) = pairs(truth_scene(head), head, view, 128, drawn_from)
+        errors.append(float((true - rendered).abs().mean(0, keepdim=True)[inside].mean()))
+    assert errors[1] < 0.004 < errors[0] / 1.5  # the rendering itself; the smaller one is blurred
+    frame = next(iter(beside_frames(truth_scene(head), head, 2, 128, large=large)))
+    assert np.abs(frame[:128, :128] / 255 - large.image[0].permute(1, 2, 0).numpy()).max() < 0.003
+
+
 def test_frames_are_photo_ours_and_truth_side_by_side(head: HeadTruth) -> None:
     record = truth_scene(head)
     frames = list(beside_frames(record, head, 4, 31))

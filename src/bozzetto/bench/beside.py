@@ -85,21 +85,26 @@ def check_same_photo(result: Reconstruction, head: HeadTruth) -> None:
 
 
 def pairs(
-    result: Reconstruction, head: HeadTruth, new: Float[Tensor, "n 6"], size: int
+    result: Reconstruction, head: HeadTruth, new: Float[Tensor, "n 6"], size: int, large: HeadTruth | None = None
 ) -> Iterator[tuple[Float[Tensor, "3 t t"], Float[Tensor, "3 t t"]]]:
-    """Ours and the truth from each of the new sides, drawn when asked for. Neither is cut: ears are part of a head."""
+    """Ours and the truth from each of the new sides, drawn when asked for. Neither is cut: ears are part of a head.
+
+    large: the same head at more pixels, which the truth is drawn from.
+    """
     ours, true = views_of(result, head, new)
-    return zip(turned(result, ours, size, cut=False), turned(truth_scene(head), true, size, cut=False), strict=True)
+    scene = truth_scene(large or head)
+    return zip(turned(result, ours, size, cut=False), turned(scene, true, size, cut=False), strict=True)
 
 
 def lit_pairs(
-    result: Reconstruction, head: HeadTruth, lights: Float[Tensor, "n 4"], size: int
+    result: Reconstruction, head: HeadTruth, lights: Float[Tensor, "n 4"], size: int, large: HeadTruth | None = None
 ) -> Iterator[tuple[Float[Tensor, "3 t t"], Float[Tensor, "3 t t"]]]:
     """Ours and the truth in the photo's pose under each of the lamps, drawn when asked for.
 
     Both are shaded as the heads are, shading^(1 / 1.6) in display values. Albedo is known up to a factor: ours takes
-    the one, of least squares, that brings it nearest to the photo under the photo's true light.
+    the one, of least squares, that brings it nearest to the photo under the photo's true light. large: as in `pairs`.
     """
+    head = large or head
     albedo, own_normal, alpha = unlit(result, size, cut=False)
     normal = turned_with(result.view[None], own_normal)
     known = head.mask.to(head.albedo.dtype)
@@ -118,19 +123,25 @@ def lit_pairs(
 
 
 def beside_frames(
-    result: Reconstruction, head: HeadTruth, count: int, size: int, motion: Motion = "turn"
+    result: Reconstruction,
+    head: HeadTruth,
+    count: int,
+    size: int,
+    motion: Motion = "turn",
+    large: HeadTruth | None = None,
 ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """Frames of one swing, or of one round of the lamp: photo and both objects side by side with their names below.
 
-    Loops without a jump. size: of each of the three pictures, pixels.
+    Loops without a jump. size: of each of the three pictures, pixels. large: the same head at more pixels, which photo
+    and truth are drawn from.
     """
     side = even(size)
-    photo = resize_grid(head.image, side)[0].clamp(0, 1)
+    photo = resize_grid((large or head).image, side)[0].clamp(0, 1)
     names = _names(side)
     rows, drawn = (turn_path(count), pairs) if motion == "turn" else (relight_path(count, head.light[0]), lit_pairs)
 
     def draw(rows: Float[Tensor, "m d"]) -> Iterator[Float[Tensor, "3 h w"]]:
-        for ours, true in drawn(result, head, rows, side):
+        for ours, true in drawn(result, head, rows, side, large):
             yield torch.cat((torch.cat((photo, ours, true), dim=2), names), dim=1)
 
     return each_once(rows, draw)
@@ -144,14 +155,16 @@ def _names(side: int) -> Float[Tensor, "3 t w"]:
     return torch.from_numpy(np.array(strip)).permute(2, 0, 1) / 255
 
 
-def beside_sheet(result: Reconstruction, head: HeadTruth, title: str, note: str = "") -> Image.Image:
-    """One page: the photo, depth and normals of both in its pose, and both from five sides."""
+def beside_sheet(
+    result: Reconstruction, head: HeadTruth, title: str, note: str = "", large: HeadTruth | None = None
+) -> Image.Image:
+    """One page: the photo, depth and normals of both in its pose, and both from five sides. large: as in `pairs`."""
     mask = head.mask[0].to(torch.float32)
     scale = float(scale_between(fill_open(result.depth_posed, result.recon_mask)[None], head.depth, mask[None]))
     shown = shown_depth_range(head.depth[0], mask, DepthRange())
     inside = mask * result.recon_mask
     first = [
-        tile("photo", head.image[0], _SMALL),
+        tile("photo", (large or head).image[0], _SMALL),
         tile("depth, to scale", over(depth_rgb(result.depth_posed / scale, shown.near, shown.far), inside), _SMALL),
         tile("true depth", depth_rgb(head.depth[0], shown.near, shown.far, mask), _SMALL),
         tile("normals", normal_rgb(result.normal_posed, inside), _SMALL),
@@ -159,7 +172,7 @@ def beside_sheet(result: Reconstruction, head: HeadTruth, title: str, note: str 
     ]
     new = turn_row()
     rows: tuple[list[Tile], list[Tile]] = [], []
-    for yaw, pictures in zip(new[:, 1], pairs(result, head, new, 2 * _SMALL), strict=True):
+    for yaw, pictures in zip(new[:, 1], pairs(result, head, new, 2 * _SMALL, large), strict=True):
         for row, name, image in zip(rows, LABELS[1:], pictures, strict=True):
             row.append(tile(f"{name}, {degrees(yaw)}", image, _SMALL))
     return page_of([[first], list(rows)], title, note)

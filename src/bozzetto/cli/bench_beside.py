@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +23,7 @@ from bozzetto.export.images import write_png
 from bozzetto.export.options import FilmOptions
 from bozzetto.export.video import WRITERS
 from bozzetto.general_model import built_in_for
-from bozzetto.inputs import find_gan
+from bozzetto.inputs import as_bytes, find_gan
 from bozzetto.method.schedule import phases
 from bozzetto.pipeline import REFINE, plan, run
 from bozzetto.results import Reconstruction, read
@@ -58,14 +58,15 @@ def bench_beside(argv: Sequence[str]) -> int:
     else:
         result, head = fitted(args, stem, args.preset or default_preset(argv))
     check_same_photo(result, head)
+    large = the_large_head(args, head)
     make_folder(args.out)
     scores = {"MAD": "mad_depth_deg", "SIDE x100": "side_x100"}
     known = result.provenance.metrics or {}
     note = "   ".join(f"{title} {known[name]:.2f}" for title, name in scores.items() if name in known)
-    sheet = write_png(beside_sheet(result, head, f"Test head {args.head}", note), Path(f"{stem}_sheet.png"))
+    sheet = write_png(beside_sheet(result, head, f"Test head {args.head}", note, large), Path(f"{stem}_sheet.png"))
     suffix = f".{args.film}"
     name = Path(f"{stem}{'' if args.path == 'turn' else f'_{args.path}'}{suffix}")
-    shown = WRITERS[suffix](beside_frames(result, head, film.count, film.size, args.path), name, film.fps)
+    shown = WRITERS[suffix](beside_frames(result, head, film.count, film.size, args.path, large), name, film.fps)
     for path in (sheet, shown):
         sys.stdout.write(f"{path}\n")
     return 0
@@ -84,6 +85,14 @@ def the_head(packed: Path | None, number: int, size: int) -> HeadTruth:
     return heads.take(number)
 
 
+def the_large_head(args: Arguments, head: HeadTruth) -> HeadTruth | None:
+    """The same head at twice the pixels, where it is one of the package's own and there is such a rendering."""
+    file = packed_heads(2 * head.image.shape[-1])
+    if args.test_heads is not None or not file.is_file():
+        return None
+    return the_head(None, args.head, 2 * head.image.shape[-1])
+
+
 def fitted(args: Arguments, folder: Path, preset: str) -> tuple[Reconstruction, HeadTruth]:
     """The head's result in `folder`, made if it is not there, and the head. Raises as `pipeline.plan` and `run` do."""
     gan = find_gan(args.gan, find_device(args.device), "fp32")
@@ -91,6 +100,9 @@ def fitted(args: Arguments, folder: Path, preset: str) -> tuple[Reconstruction, 
     general = built_in_for(args.gan) if preset == REFINE else None
     photo, mask = head.image[0], mask_for(args.mask, head)
     job = plan(photo, gan, preset, mask=mask, seed=args.seed, device=args.device, general=general)
+    large = the_large_head(args, head)
+    if large is not None and job.config.texture == "photo":  # as if the photo had been the large one
+        job = replace(job, picture=replace(job.picture, fine=as_bytes(large.image[0])))
     with Shown(phases(job.config, job.config.prior.shape != "none"), f"head {args.head}") as shown:
         return run(job, folder, resume=True, progress=shown, truth=truth_of(head), formats=()), head
 
