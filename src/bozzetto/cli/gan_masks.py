@@ -15,6 +15,7 @@ from bozzetto.cli.parse import parse
 from bozzetto.cli.progress import Live
 from bozzetto.devices import find_device
 from bozzetto.learn_masks import Job, learn_masks, sheet_of
+from bozzetto.processes import hold_memory
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def gan_masks(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     args = parse(Arguments, argv, "gan masks", "Learn to find the object in pictures of a generator's kind.")
     values = {name: getattr(args, name) for name in Arguments.__dataclass_fields__}
+    hold_memory()
     with Shown() as shown:
         out = learn_masks(Job(**{**values, "device": find_device(args.device)}), shown)
         shown.line(f"Look at {sheet_of(out)} before you use it: bozzetto reconstruct PHOTO --mask learned:{out}")

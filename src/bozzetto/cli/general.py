@@ -21,7 +21,7 @@ from bozzetto.gan.invert import InvertConfig
 from bozzetto.general_job import GeneralJob
 from bozzetto.method.joint import JointEvent
 from bozzetto.presets import find_general_preset
-from bozzetto.processes import join, leave, place
+from bozzetto.processes import hold_memory, join, leave, place
 from bozzetto.train_general import train, working_folder
 
 LINE_EVERY_S = 30.0  # where there is no terminal
@@ -121,6 +121,7 @@ def general_train(argv: Sequence[str]) -> int:
     if config.fit.stages:
         raise InputError("A general model has rounds and no stages; leave --fit.stages out.")
     values = {name: getattr(args, name) for name in Arguments.__dataclass_fields__ if name != "tensorboard"}
+    hold_memory()
     device = join(find_device(args.device))
     job = GeneralJob(**{**values, "device": device}, config=config)
     board = Board(working_folder(args.out)) if args.tensorboard and place()[0] == 0 else None

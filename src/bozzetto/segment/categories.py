@@ -47,7 +47,7 @@ _ROWS = (
         BoxMargins(side=-1 / 12, bottom_to_edge=True),
         voc_label=15,
         face_labels=FACE_LABELS,
-        segmenters=("selfie", "border"),
+        segmenters=("selfie", "border", "learned"),
     ),
     Category(
         "synface",
@@ -76,7 +76,7 @@ _ROWS = (
         segmenters=("selfie+border", "border"),
     ),
     # The colours of fur are too like those of backgrounds for the border segmenter.
-    Category("cat", voc_label=8, segmenters=("selfie", "object-parser")),
+    Category("cat", voc_label=8, segmenters=("selfie", "object-parser", "learned")),
     Category("dog", voc_label=12, segmenters=("selfie", "object-parser")),
     Category("car", BoxMargins(bottom=1 / 6), voc_label=7, segmenters=("object-parser", "learned", "border")),
     Category("church", BoxMargins(bottom=1 / 6), far=0.5),  # far 1.0 in [0.9, 1.1]; Pascal VOC knows no buildings

@@ -16,7 +16,11 @@ from bozzetto.segment.regions import steepen, tidy
 from bozzetto.segment.segmenter import OBJECT_LEVEL, Segmentation
 
 ASSETS = Path(__file__).parents[1] / "assets"
-BUILT_IN = {"car": "cars_masks_64.safetensors"}  # category -> file in the package
+BUILT_IN = {  # category -> file in the package
+    "car": "cars_masks_64.safetensors",
+    "cat": "cats_masks_64.safetensors",
+    "face": "faces_masks_64.safetensors",
+}
 
 
 class LearnedSegmenter:
