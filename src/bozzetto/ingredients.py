@@ -98,6 +98,8 @@ def _that_matter(config: FitConfig) -> dict[str, Any]:
         del fit["project"]["teacher"]
     if fit["texture_px"] == FitConfig.texture_px:  # the same, but for what exports paint them with
         del fit["texture_px"]
+    if fit["nets"]["albedo_width"] is None:  # the same
+        del fit["nets"]["albedo_width"]
     if fit["texture"] == "network":  # the same
         del fit["texture"]
     return fit

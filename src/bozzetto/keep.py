@@ -37,6 +37,15 @@ class Progress(Protocol):
 
 
 @runtime_checkable
+class CountProgress(Protocol):
+    """Hears how far something has come that counts to a known number."""
+
+    def on_note(self, text: str) -> None: ...
+
+    def on_count(self, what: str, done: int, total: int, loss: float | None = None) -> None: ...
+
+
+@runtime_checkable
 class Onlooker(Progress, Protocol):
     """A progress that also looks at the object while it is being fitted."""
 

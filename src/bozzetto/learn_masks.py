@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +18,7 @@ from bozzetto.gan.checkpoint import write_safetensors
 from bozzetto.gan.generator import Gan
 from bozzetto.gan.parts import activations_of, find_parts
 from bozzetto.gan.zoo import load_gan
+from bozzetto.keep import CountProgress
 from bozzetto.seeds import check_seed
 from bozzetto.segment.learned import LearnedSegmenter
 from bozzetto.segment.mask_net import KIND, PX, MaskNet
@@ -50,16 +50,7 @@ class Job:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 
-@runtime_checkable
-class MaskProgress(Protocol):
-    """Hears how it goes."""
-
-    def on_note(self, text: str) -> None: ...
-
-    def on_count(self, what: str, done: int, total: int, loss: float | None = None) -> None: ...
-
-
-def learn_masks(job: Job, progress: MaskProgress) -> Path:
+def learn_masks(job: Job, progress: CountProgress) -> Path:
     """Draw pictures, tell object from background in the generator's activations, teach a network; returns its file.
 
     Raises:
@@ -102,7 +93,7 @@ def sheet_of(out: Path) -> Path:
 
 @torch.no_grad()
 def drawn_masks(
-    gan: Gan, job: Job, progress: MaskProgress
+    gan: Gan, job: Job, progress: CountProgress
 ) -> tuple[Float[Tensor, "n 3 64 64"], Float[Tensor, "n 1 64 64"]]:
     """Pictures of the generator and how likely each pixel is the object, both in [0, 1]; without those where no
     object was found."""
@@ -138,7 +129,7 @@ def teach(
     targets: Float[Tensor, "n 1 64 64"],
     steps: int,
     generator: torch.Generator,
-    progress: MaskProgress,
+    progress: CountProgress,
 ) -> MaskNet:
     """A network that gives the targets, by cross entropy; pictures are varied so that photos will do as well.
 

@@ -200,7 +200,10 @@ def _identity(job: GeneralJob, config: GeneralConfig, gan: Gan, photos: Source) 
     kept["inversion"] = {k: v for k, v in asdict(job.inversion).items() if k not in JUDGES}
     record = {**kept, "config": config, "generator_sha256": gan.info.sha256, "photos": len(photos.images)}
     found: dict[str, Any] = json.loads(json.dumps(plain(record)))
-    del found["config"]["fit"]["texture"]  # of results, which a training makes none of
+    fit = found["config"]["fit"]
+    del fit["texture"], fit["texture_px"]  # of results, which a training makes none of
+    if fit["nets"]["albedo_width"] is None:  # trainings from before there was a choice are the same
+        del fit["nets"]["albedo_width"]
     return found
 
 
@@ -212,6 +215,7 @@ def _facts(job: GeneralJob, config: GeneralConfig, gan: Gan, problem: Problem) -
         size=gan.info.resolution,
         w_dim=gan.info.w_dim,
         width=config.fit.nets.width,
+        albedo_width=config.fit.nets.albedo_width,
         view=config.fit.view,
         view_mean=problem.scenes.views.mean,
         generator_name=gan.info.name,

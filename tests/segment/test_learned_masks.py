@@ -26,7 +26,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 class Heard:
-    """A `MaskProgress` that remembers."""
+    """A `CountProgress` that remembers."""
 
     def __init__(self) -> None:
         self.counts: list[tuple[str, int, int]] = []

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
+from bozzetto.cli.counting import Counting
 from bozzetto.cli.parse import parse
-from bozzetto.cli.progress import Live
 from bozzetto.devices import find_device
 from bozzetto.learn_masks import Job, learn_masks, sheet_of
 from bozzetto.processes import hold_memory
@@ -33,27 +32,12 @@ class Arguments:
     device: str = "auto"  # auto, cpu or cuda
 
 
-class Shown(Live):
-    """A `MaskProgress` for people: a bar where there is a terminal, a line at the end of each part where not."""
-
-    def __init__(self) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=10), MofNCompleteColumn())
-        super().__init__(None, columns)
-
-    def on_count(self, what: str, done: int, total: int, loss: float | None = None) -> None:
-        text = what if loss is None else f"{what}  loss {loss:.3f}"
-        if self.live:
-            self.bar.update(self.task, description=text, completed=done, total=total)
-        elif done == total:
-            self.line(f"{text}: {done} of {total}")
-
-
 def gan_masks(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     args = parse(Arguments, argv, "gan masks", "Learn to find the object in pictures of a generator's kind.")
     values = {name: getattr(args, name) for name in Arguments.__dataclass_fields__}
     hold_memory()
-    with Shown() as shown:
+    with Counting() as shown:
         out = learn_masks(Job(**{**values, "device": find_device(args.device)}), shown)
         shown.line(f"Look at {sheet_of(out)} before you use it: bozzetto reconstruct PHOTO --mask learned:{out}")
     sys.stdout.write(f"{out}\n")
