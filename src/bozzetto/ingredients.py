@@ -96,7 +96,7 @@ def _that_matter(config: FitConfig) -> dict[str, Any]:
         del compute["chunk"]
     if fit["project"]["teacher"] == "generator":  # results from before there was a choice are the same
         del fit["project"]["teacher"]
-    if fit["texture_px"] == FitConfig.texture_px:  # the same, but for what exports paint them with
+    if fit["texture_px"] == FitConfig.texture_px or fit["texture"] == "network":  # the same, or not looked at
         del fit["texture_px"]
     if fit["nets"]["albedo_width"] is None:  # the same
         del fit["nets"]["albedo_width"]

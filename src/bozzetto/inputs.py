@@ -158,7 +158,7 @@ def chooser(crop: CropLike, mask: MaskLike, category: str, info: GanInfo) -> Cal
             return choose(photo, info.resolution, "none", framing, ())
         named = name in MAKERS and name not in ("none", *FRAMED)
         asked = [name] if named else [n for n in row.segmenters if n not in FRAMED and is_at_hand(n)]
-        looks = [partial(_look, cache(partial(make_segmenter, one, weights)), row) for one in asked]
+        looks = [partial(_look, cache(partial(make_segmenter, one, weights if named else None)), row) for one in asked]
         return choose(photo, info.resolution, wanted, framing, looks, drawn)
 
     return choice
@@ -255,7 +255,7 @@ def mask_identity(mask: MaskLike) -> str:
         return digest(mask)
     name, weights = parser_with_weights(mask)
     if weights is not None:
-        return f"{name} {_file_identity(weights)}"
+        return f"{name} {_file_identity(weights, 'weight file')}"
     return str(mask) if str(mask) in NAMES else _file_identity(Path(mask))
 
 
@@ -314,9 +314,9 @@ def find_latent(latent: LatentLike, info: GanInfo) -> Float[Tensor, "1 l d"]:
     return rows.expand(info.num_ws, -1).contiguous()[None]
 
 
-def _file_identity(path: Path) -> str:
+def _file_identity(path: Path, what: str = "mask file") -> str:
     if not path.exists():
-        raise InputError(f"There is no mask file {path} and no segmenter of that name; choose {', '.join(NAMES)}.")
+        raise InputError(f"There is no {what} {path}, nor a segmenter of that name; choose {', '.join(NAMES)}.")
     try:
         return sha256_of(path)
     except OSError as error:

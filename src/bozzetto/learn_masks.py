@@ -12,16 +12,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.errors import InputError, OutputError
-from bozzetto.export.files import check_writable
+from bozzetto.export.files import check_writable, make_folder
 from bozzetto.export.images import grid, write_png
 from bozzetto.gan.checkpoint import write_safetensors
 from bozzetto.gan.generator import Gan
 from bozzetto.gan.parts import activations_of, find_parts
+from bozzetto.gan.start import at_once
 from bozzetto.gan.zoo import load_gan
 from bozzetto.keep import CountProgress
 from bozzetto.seeds import check_seed
 from bozzetto.segment.learned import LearnedSegmenter
-from bozzetto.segment.mask_net import KIND, PX, MaskNet
+from bozzetto.segment.mask_net import KIND, PX, MaskNet, fresh_net
 from bozzetto.segment.regions import tidy
 from bozzetto.segment.segmenter import OBJECT_LEVEL, mask_problem
 
@@ -29,7 +30,7 @@ BATCH = 32
 LEARNING_RATE = 3e-3
 SHOWN = 24  # pictures on the sheet
 BACKDROP = (0.0, 0.8, 0.2)  # on the sheet, where the object is not
-MAX_PICTURES, MAX_STEPS, MAX_GROUPS = 100_000, 1_000_000, 256
+MAX_PICTURES, MAX_PARTS_FROM, MAX_STEPS, MAX_GROUPS = 100_000, 4096, 1_000_000, 256
 LEAST_FOUND = 0.5  # of the pictures; with fewer whose mask is of use, the parts told nothing
 
 
@@ -61,7 +62,10 @@ def learn_masks(job: Job, progress: CountProgress) -> Path:
     _check(job)
     if job.out.exists() and not job.overwrite:
         raise OutputError(f"There is a file {job.out} already; say --overwrite to replace it.")
-    check_writable(job.out)
+    if sheet_of(job.out).exists() and not job.overwrite:
+        raise OutputError(f"There is a file {sheet_of(job.out)} already, where the sheet goes; say --overwrite.")
+    for path in (job.out, sheet_of(job.out)):
+        check_writable(path)
     gan = load_gan(job.gan, job.device, class_index=job.gan_class)
     images, targets = drawn_masks(gan, job, progress)
     if len(images) < LEAST_FOUND * job.pictures:
@@ -81,8 +85,9 @@ def learn_masks(job: Job, progress: CountProgress) -> Path:
         "pictures": str(len(images)),
     }
     tensors = {name: value.half().contiguous() for name, value in network.state_dict().items()}
-    write_png(sheet(images[:SHOWN].cpu(), segmenter), sheet_of(job.out))
+    make_folder(job.out.parent)
     write_safetensors(job.out, tensors, facts)
+    write_png(sheet(images[:SHOWN].cpu(), segmenter), sheet_of(job.out))
     return job.out
 
 
@@ -97,23 +102,24 @@ def drawn_masks(
 ) -> tuple[Float[Tensor, "n 3 64 64"], Float[Tensor, "n 1 64 64"]]:
     """Pictures of the generator and how likely each pixel is the object, both in [0, 1]; without those where no
     object was found."""
-    batches = gan.z_samples(job.pictures, job.seed).split(BATCH)
-    kept, cells, images, scores = [], [], [], []
-    parts = None
-    for number, z in enumerate(batches):
+    batch = min(BATCH, at_once(gan.info.resolution))
+    cells: list[Tensor] = []
+    images: list[Tensor] = []
+    scores: list[Tensor] = []
+    parts, done = None, 0
+    for z in gan.z_samples(job.pictures, job.seed).split(batch):
         picture, activation = activations_of(gan, gan.w_from_z(z, job.psi))
         images.append(_to_px(picture))
+        done += len(z)
         if parts is not None:
             scores.append(parts.score(activation))
         else:
-            kept.append(picture)
-            cells.append(activation)
-            if (number + 1) * BATCH >= job.parts_from or number + 1 == len(batches):
+            cells.append(activation.half())  # they take most of the room
+            if done >= min(job.parts_from, job.pictures):
                 generator = torch.Generator().manual_seed(job.seed)
-                parts = find_parts(torch.cat(kept), torch.cat(cells), job.groups, generator)
-                scores = [parts.score(activation) for activation in cells]
-                kept, cells = [], []
-        progress.on_count("pictures", min((number + 1) * BATCH, job.pictures), job.pictures)
+                parts = find_parts(torch.cat(images), cells, job.groups, generator)
+                scores, cells = [parts.score(one) for one in cells], []
+        progress.on_count("pictures", done, job.pictures)
     pictures = torch.cat(images)
     targets = tidy(_to_px(torch.cat(scores)))
     found = torch.tensor([mask_problem(target) is None for target in targets.cpu()], device=targets.device)
@@ -135,13 +141,7 @@ def teach(
 
     generator: on the CPU; draws weights, batches and variations.
     """
-    network = MaskNet().to(images.device)
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, torch.nn.Conv2d):
-                scale = math.sqrt(2 / module.weight[0].numel())
-                module.weight.copy_(torch.randn(module.weight.shape, generator=generator) * scale)
-                module.bias.zero_()  # type: ignore[union-attr]
+    network = fresh_net(generator).to(images.device)
     optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for step in range(steps):
@@ -192,7 +192,7 @@ def _check(job: Job) -> None:
     check_seed(job.seed)
     for name, least, most in (
         ("pictures", BATCH, MAX_PICTURES),
-        ("parts_from", BATCH, MAX_PICTURES),
+        ("parts_from", BATCH, MAX_PARTS_FROM),
         ("groups", 2, MAX_GROUPS),
         ("steps", 1, MAX_STEPS),
     ):

@@ -19,14 +19,15 @@ def hold_memory() -> bool:
 
     A batch's activations are large enough for glibc to ask the system for pages at every step and to return them after
     it. That took a quarter of the time of joint trainings. Costs some more memory; returns whether it could be done,
-    which it cannot without glibc.
+    which it cannot without glibc, whose older versions go less far.
     """
     try:
         set_option = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
     # Both: one alone ends glibc's own adapting of the other.
-    return bool(set_option(_M_MMAP_THRESHOLD, 2**30)) and bool(set_option(_M_TRIM_THRESHOLD, 2**31 - 1))
+    large = any(set_option(_M_MMAP_THRESHOLD, size) for size in (2**30, 2**25))
+    return large and bool(set_option(_M_TRIM_THRESHOLD, 2**31 - 1))
 
 
 def join(device: torch.device) -> torch.device:

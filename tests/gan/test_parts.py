@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from tiny_gan import tiny_gan
@@ -48,6 +50,9 @@ def test_bars_are_no_content() -> None:
     assert not corners[0, CELLS // 2].any()
     plain, _ = content(torch.full((1, 3, 64, 64), 0.4))
     assert plain.all()
+    coloured = picture.clone()
+    coloured[:, :, :16] = coloured[:, :, 48:] = torch.tensor([0.9, 0.5, 0.1]).view(1, 3, 1, 1)
+    assert torch.equal(content(coloured)[0], inside)
 
 
 def test_the_backgrounds_share_of_every_group_is_told_from_the_corners() -> None:
@@ -85,11 +90,11 @@ def test_a_planted_object_is_found_exactly() -> None:
     directions = torch.linalg.qr(torch.randn(60, 60, generator=rng))[0][:4]
     activations = (directions[kind] + 0.02 * torch.randn(24, CELLS, CELLS, 60, generator=rng)).permute(0, 3, 1, 2)
     images = torch.rand(24, 3, 64, 64, generator=rng)
-    parts = find_parts(images, activations, 4, seeded(3))
+    parts = find_parts(images, activations.split(10), 4, seeded(3))
     score = parts.score(activations)[:, 0]
     assert (score[disc] > 0.95).all()
     assert (score[~disc] < 0.05).all()
-    again = find_parts(images, activations, 4, seeded(3))
+    again = find_parts(images, activations.split(10), 4, seeded(3))
     assert torch.equal(again.centres, parts.centres)
 
 
@@ -98,9 +103,7 @@ def test_activations_are_of_length_one_and_the_pictures_the_generators_own(kind:
     if kind == "stylegan2":
         gan = load_gan("heads")
     else:
-        spec = tiny_spec3(64)
-        info = GanInfo("tiny", spec.kind, 64, 6, 8, spec.num_ws, spec.num_mapping_layers, "MIT", "", "noise")
-        gan = Gan(tiny_generator3(spec), None, info)
+        gan = tiny_gan3(64)
     w = gan.w_from_z(gan.z_samples(2))
     images, activations = activations_of(gan, w)
     torch.testing.assert_close(images, gan.image_from_w(w).clamp(-1, 1) / 2 + 0.5, atol=2e-5, rtol=0)
@@ -117,7 +120,22 @@ def test_activations_are_of_length_one_and_the_pictures_the_generators_own(kind:
     assert start >= CELLS // 8
 
 
-def test_a_generator_of_small_pictures_is_refused() -> None:
-    gan = tiny_gan()
+def tiny_gan3(size: int) -> Gan:
+    spec = tiny_spec3(size)
+    info = GanInfo("tiny", spec.kind, size, 6, 8, spec.num_ws, spec.num_mapping_layers, "MIT", "", "noise")
+    return Gan(tiny_generator3(spec), None, info)
+
+
+@pytest.mark.parametrize("gan", [tiny_gan(), tiny_gan3(32)])
+def test_a_generator_of_small_pictures_is_refused(gan: Gan) -> None:
     with pytest.raises(InputError, match="64 px are needed"):
+        activations_of(gan, gan.w_from_z(gan.z_samples(1)))
+
+
+def test_a_generator_whose_numbers_overflow_is_refused() -> None:
+    gan = tiny_gan3(64)
+    with torch.no_grad():
+        for layer in gan.generator.synthesis.layers:
+            layer.bias.fill_(math.inf)
+    with pytest.raises(InputError, match="not finite"):
         activations_of(gan, gan.w_from_z(gan.z_samples(1)))

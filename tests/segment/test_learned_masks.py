@@ -7,13 +7,18 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_gan3 import tiny_generator3, tiny_spec3
 
+from bozzetto import inputs
 from bozzetto.bench.datasets import load_packed_heads
 from bozzetto.bench.masks import MasksConfig, overlap, score_masks
 from bozzetto.bench.run_heads import packed_heads
 from bozzetto.cli.main import execute
 from bozzetto.errors import CheckpointError, InputError
+from bozzetto.gan.checkpoint import save_safetensors
+from bozzetto.gan.zoo import load_gan
 from bozzetto.learn_masks import Job, learn_masks, varied
+from bozzetto.segment.constant import ConstantSegmenter
 from bozzetto.segment.learned import ASSETS, BUILT_IN, LearnedSegmenter
 from bozzetto.segment.mask_net import KIND, MaskNet, read_mask_net
 from bozzetto.segment.regions import fill_holes, largest_region
@@ -41,7 +46,7 @@ class Heard:
 def heads_masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Learnt from the built-in heads in a fraction of the usual time."""
     heard = Heard()
-    out = tmp_path_factory.mktemp("masks") / "heads.safetensors"
+    out = tmp_path_factory.mktemp("masks") / "new" / "heads.safetensors"  # a folder that is not there
     assert learn_masks(Job("heads", out, pictures=192, parts_from=96, steps=120), heard) == out
     assert heard.counts[-1] == ("network", 120, 120)
     assert ("pictures", 192, 192) in heard.counts
@@ -112,6 +117,14 @@ def test_other_files_are_refused(tmp_path: Path, heads_masks: Path) -> None:
     save_file({name: value for name, value in state.items() if name != "last.bias"}, path, {"kind": KIND})
     with pytest.raises(CheckpointError, match="lacks"):
         LearnedSegmenter(path)
+    save_file({name: value.to(torch.float8_e4m3fn) for name, value in state.items()}, path, {"kind": KIND})
+    with pytest.raises(CheckpointError, match="another kind"):
+        LearnedSegmenter(path)
+    for other in ("cats_64.safetensors", "cats_general_64.safetensors"):
+        with pytest.raises(CheckpointError, match="not a file of"):
+            LearnedSegmenter(ASSETS / other)
+    with pytest.raises(InputError, match="no weight file"):
+        LearnedSegmenter(tmp_path)
     path.write_bytes(heads_masks.read_bytes()[:20_000])
     with pytest.raises(CheckpointError, match="whole"):
         LearnedSegmenter(path)
@@ -166,6 +179,44 @@ def test_a_file_that_is_there_is_kept(tmp_path: Path, capsys: pytest.CaptureFixt
     assert execute(["gan", "masks", "heads", "-o", str(out)]) != 0
     assert "--overwrite" in capsys.readouterr().err
     assert out.read_bytes() == b"mine"
+
+
+def test_a_picture_where_the_sheet_goes_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "photo.png").write_bytes(b"mine")
+    assert execute(["gan", "masks", "heads", "-o", str(tmp_path / "photo.safetensors")]) != 0
+    assert "--overwrite" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+
+
+def test_a_generator_without_a_background_is_refused(tmp_path: Path) -> None:
+    """With two groups found in pictures of one kind of noise nothing keeps to the corners, or everything does."""
+    spec = tiny_spec3(64)
+    path = tmp_path / "noise.safetensors"
+    save_safetensors(path, tiny_generator3(spec), None, {"name": "noise"}, torch.float32)
+    with pytest.raises(InputError, match="no object was found"):
+        learn_masks(Job(str(path), tmp_path / "m.safetensors", pictures=32, groups=2, steps=1), Heard())
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_learned_masks_are_not_asked_about_a_whole_photo(monkeypatch: pytest.MonkeyPatch, heads_masks: Path) -> None:
+    """They know one framing; and their file is no other segmenter's."""
+    asked: list[tuple[str, object]] = []
+
+    def make(name: str, weights: object = None) -> ConstantSegmenter:
+        asked.append((name, weights))
+        return ConstantSegmenter()
+
+    monkeypatch.setattr(inputs, "make_segmenter", make)
+    choice = inputs.chooser("auto", f"learned:{heads_masks}", "car", load_gan("cars").info)
+    inputs.read_picture(torch.rand(3, 90, 140, generator=seeded()), 64, choice)
+    assert asked
+    assert all(name != "learned" and weights is None for name, weights in asked)
+
+
+def test_reading_a_file_asks_torchs_own_generator_for_nothing(heads_masks: Path) -> None:
+    before = torch.get_rng_state()
+    LearnedSegmenter(heads_masks)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_command_scores_segmenters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from bozzetto.bench.masks import MasksConfig, score_masks, table
 from bozzetto.bench.steps import machine
 from bozzetto.cli.parse import parse
 from bozzetto.export.files import check_writable, write_text
-from bozzetto.results.provenance import versions
+from bozzetto.results.provenance import plain, versions
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ def bench_masks(argv: Sequence[str]) -> int:
     check_writable(args.json)
     values = {name: value for name, value in asdict(args).items() if name != "json"}
     found = score_masks(MasksConfig(**values))
-    found |= {"settings": {"masks": args.masks, "start": args.start, "category": args.category}}
+    found |= {"settings": plain(values)}
     found |= {"machine": machine("cpu"), "versions": versions()}
     write_text(args.json, json.dumps(found, indent=2, allow_nan=False) + "\n")
     sys.stdout.write(table(found["rows"]) + f"{args.json}\n")

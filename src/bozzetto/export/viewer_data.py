@@ -60,8 +60,8 @@ def viewer_data(scene: Scene) -> dict[str, Any]:
     grid, texture = grid_size(size), min(size, MAX_SIDE)
     depth = resample_smooth(factors.depth, grid)
     normal = normals(depth, Camera(grid, scene.camera.fov_deg))[0, :2].permute(1, 2, 0)
-    painted = torch.cat((factors.albedo, mask), dim=1)
-    painted = painted if texture == size else resize_grid(painted, texture)
+    albedo = torch.cat((factors.albedo, mask), dim=1)
+    albedo = albedo if texture == size else resize_grid(albedo, texture)
     shown = shown_depth_range(scene.depth, scene.canonical_mask, scene.depth_range)
     opaque = torch.cat((depth_table(), torch.ones(256, 1)), dim=1).T[:, :, None]
     return {
@@ -76,7 +76,7 @@ def viewer_data(scene: Scene) -> dict[str, Any]:
         "texture": texture,
         "depth": _coded(depth[0, 0].numpy(), "<f4"),
         "normal": _coded((normal * NORMAL_STEPS).round().numpy(), "<i2"),
-        "albedo": _coded(to_uint8(painted[0]), "u1"),
+        "albedo": _coded(to_uint8(albedo[0]), "u1"),
         **_fine(scene),
         "colours": _coded(to_uint8(opaque), "u1"),
         "photo": base64.b64encode(png_bytes(scene.image)).decode("ascii"),

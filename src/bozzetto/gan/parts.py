@@ -7,6 +7,7 @@ where they lie: training pictures have it in the middle, so what keeps to the co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,7 +27,6 @@ LEARNT_FROM = 40_000  # cells
 RIM, CORNER = 0.86, 1.65
 BAR = 0.25  # contrast of a row or a column, values in [0, 1], below which it is a bar and no content
 LEAST = 1e-3  # share of a region; fewer cells say no more than that
-BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Parts:
 
     def labels(self, activations: Float[Tensor, "b c n n"]) -> Int[Tensor, "b n n"]:
         """The group of every cell."""
-        points = (activations.permute(0, 2, 3, 1) - self.mean) @ self.components
-        return torch.cdist(points.flatten(0, 2), self.centres).argmin(1).view(points.shape[:3])
+        points = _points(activations, self.mean) @ self.components
+        return torch.cdist(points, self.centres).argmin(1).view(len(activations), *activations.shape[2:])
 
     def score(self, activations: Float[Tensor, "b c n n"]) -> Float[Tensor, "b 1 n n"]:
         """How likely every cell is the object, [0, 1]."""
@@ -52,11 +52,11 @@ class Parts:
 def activations_of(gan: Gan, w: Float[Tensor, "b l d"]) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b c n n"]]:
     """Pictures in [0, 1] of latents, and the middle layers' activations at `CELLS` px, each layer's of length 1.
 
-    Raises InputError for a generator of pictures too small to have such layers.
+    Raises InputError for a generator of pictures too small to have such layers, or whose values are not finite.
     """
     synthesis = gan.generator.synthesis
     chosen = _middle(synthesis.sides())
-    if not chosen:
+    if not chosen or gan.info.resolution < 2 * CELLS:
         raise InputError(f"'{gan.info.name}' makes pictures of {gan.info.resolution} px; {2 * CELLS} px are needed.")
     caught: dict[int, Tensor] = {}
 
@@ -70,8 +70,10 @@ def activations_of(gan: Gan, w: Float[Tensor, "b l d"]) -> tuple[Float[Tensor, "
         for handle in handles:
             handle.remove()  # type: ignore[attr-defined]
     sides = synthesis.sides()
-    cells = [_cells(caught[index].float(), sides[index]) for index in chosen]
-    return images.float().clamp(-1, 1) / 2 + 0.5, torch.cat(cells, 1)
+    cells = torch.cat([_cells(caught[index].float(), sides[index]) for index in chosen], 1)
+    if not (bool(images.isfinite().all()) and bool(cells.isfinite().all())):
+        raise InputError(f"The generator '{gan.info.name}' makes pictures whose values are not finite; use another.")
+    return images.float().clamp(-1, 1) / 2 + 0.5, cells
 
 
 def _middle(sides: list[int]) -> list[int]:
@@ -91,7 +93,7 @@ def _cells(activation: Float[Tensor, "b c h w"], side: int) -> Float[Tensor, "b 
 
 def find_parts(
     images: Float[Tensor, "b 3 s s"],
-    activations: Float[Tensor, "b c n n"],
+    activations: Sequence[Float[Tensor, "_ c n n"]],
     groups: int,
     generator: torch.Generator,
 ) -> Parts:
@@ -99,20 +101,30 @@ def find_parts(
 
     Args:
         images: [0, 1], at least as many as make every part appear: some hundred.
+        activations: of the same pictures in the same order, in batches, as they take much room together.
         groups: how many parts are told apart.
         generator: on the CPU; draws what k-means starts from.
     """
-    points = activations.permute(0, 2, 3, 1).flatten(0, 2)
-    mean = points.mean(0)
-    points = points - mean
-    spread = points.T.double() @ points.double() / len(points)
-    components = torch.linalg.eigh(spread).eigenvectors[:, -COMPONENTS:].to(points)
-    points = points @ components
+    mean = torch.stack([part.float().sum((0, 2, 3)) for part in activations]).sum(0) / (len(images) * CELLS**2)
+    spread = _spread(activations[0], mean)
+    for part in activations[1:]:
+        spread += _spread(part, mean)
+    components = torch.linalg.eigh(spread).eigenvectors[:, -COMPONENTS:].float()
+    points = torch.cat([_points(part, mean) @ components for part in activations])
     drawn = torch.randperm(len(points), generator=generator)[:LEARNT_FROM].to(points.device)
     centres = k_means(points[drawn], groups, generator)
     labels = torch.cdist(points, centres).argmin(1).view(len(images), CELLS, CELLS)
     inside, corners = content(images)
     return Parts(mean, components, centres, object_shares(labels, inside, corners, groups))
+
+
+def _points(activations: Float[Tensor, "b c n n"], mean: Float[Tensor, " c"]) -> Float[Tensor, "m c"]:
+    return activations.float().permute(0, 2, 3, 1).flatten(0, 2) - mean
+
+
+def _spread(activations: Float[Tensor, "b c n n"], mean: Float[Tensor, " c"]) -> Float[Tensor, "c c"]:
+    points = _points(activations, mean).double()
+    return points.T @ points
 
 
 def k_means(points: Float[Tensor, "n d"], groups: int, generator: torch.Generator) -> Float[Tensor, "k d"]:
@@ -134,8 +146,8 @@ def content(
     images: Float[Tensor, "b 3 s s"], cells: int = CELLS
 ) -> tuple[Bool[Tensor, "b n n"], Bool[Tensor, "b n n"]]:
     """Which cells lie inside the box of what is no bar of one colour, and which of those lie in its corners."""
-    rows = _inside(images.amax((1, 3)) - images.amin((1, 3)), cells)
-    columns = _inside(images.amax((1, 2)) - images.amin((1, 2)), cells)
+    rows = _inside((images.amax(3) - images.amin(3)).amax(1), cells)
+    columns = _inside((images.amax(2) - images.amin(2)).amax(1), cells)
     v, u = rows[:, :, None].abs(), columns[:, None, :].abs()
     inside = (v <= 1) & (u <= 1)
     return inside, inside & (torch.maximum(v, u) > RIM) & (u + v > CORNER)

@@ -14,12 +14,11 @@ from bozzetto.disk import UNREADABLE
 
 MOST_PX = 4096  # a side; ours are far smaller, and a damaged file shall not fill the memory
 
-
 _UNREADABLE: tuple[type[Exception], ...] = (Image.DecompressionBombError, *UNREADABLE)
 
 
 def texture_bytes(texture: UInt8[Tensor, "3 t t"]) -> bytes:
-    """The texture as a PNG file."""
+    """The texture, 0 to 255, as a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(texture.permute(1, 2, 0).contiguous().numpy()).save(buffer, format="PNG")
     return buffer.getvalue()
@@ -29,11 +28,11 @@ def texture_of(content: bytes) -> UInt8[Tensor, "3 t t"]:
     """The texture of a PNG file. Raises ValueError for what is none of ours."""
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as opened:
-            width, height = opened.size
-            if opened.mode != "RGB" or width != height or width > MOST_PX:
-                raise ValueError(f"a texture is no {opened.mode} picture of {width} x {height} pixels")
-            opened.load()
-            values = np.array(opened)
+            width, height, mode = *opened.size, opened.mode
+            fitting = mode == "RGB" and width == height and width <= MOST_PX
+            values = np.array(opened) if fitting else np.zeros((0, 0, 3), np.uint8)
     except _UNREADABLE as error:
         raise ValueError(f"the texture cannot be read: {error}") from error
+    if not fitting:
+        raise ValueError(f"a texture is no {mode} picture of {width} x {height} pixels")
     return torch.from_numpy(values).permute(2, 0, 1).contiguous()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from bozzetto.disk import UNREADABLE
 from bozzetto.errors import CheckpointError, InputError
 from bozzetto.segment.weights import load_strictly
 
@@ -18,6 +20,7 @@ KIND = "bozzetto-masks"
 PX = 64  # at which the network looks
 CHANNELS = (8, 16, 16, 24)  # at 64, 32, 16, 8 px
 MAX_BYTES = 10_000_000  # such a file has 50 thousand
+DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 
 class MaskNet(nn.Module):
@@ -65,18 +68,41 @@ def read_mask_net(path: Path) -> tuple[MaskNet, dict[str, str]]:
     """
     if not path.is_file():
         raise InputError(f"There is no weight file {path}; check the path, or make one with `bozzetto gan masks`.")
+    size = path.stat().st_size
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise CheckpointError(f"{path} is too large to be a file of `bozzetto gan masks`.")
         with safe_open(path, "pt") as file:
             facts = dict(file.metadata() or {})
-        state = load_file(path, device="cpu")
-    except (SafetensorError, OSError, ValueError) as error:
+        state = load_file(path, device="cpu") if size <= MAX_BYTES else {}
+    except UNREADABLE as error:
         raise CheckpointError(f"{path} is not a whole file of `bozzetto gan masks`.") from error
     if facts.get("kind") != KIND:
         raise CheckpointError(f"{path} is not a file of `bozzetto gan masks`.")
-    net = MaskNet()
+    if any(value.dtype not in DTYPES for value in state.values()):
+        raise CheckpointError(f"{path} holds numbers of another kind than `bozzetto gan masks` writes; make it again.")
+    net = empty_net()
     load_strictly(net, {name: value.float() for name, value in state.items()}, path)
-    if not all(bool(value.isfinite().all()) for value in state.values()):
+    if not all(bool(value.isfinite().all()) for value in net.state_dict().values()):
         raise CheckpointError(f"{path} holds values that are not finite; make it again.")
     return net.eval().requires_grad_(False), facts
+
+
+def fresh_net(generator: torch.Generator) -> MaskNet:
+    """A network to be taught (He et al., ICCV 2015), a function of the generator's state; generator: on the CPU."""
+    net = empty_net()
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d):
+                scale = math.sqrt(2 / module.weight[0].numel())
+                module.weight.copy_(torch.randn(module.weight.shape, generator=generator) * scale)
+                module.bias.zero_()  # type: ignore[union-attr]
+            elif isinstance(module, nn.GroupNorm):
+                module.weight.fill_(1)
+                module.bias.zero_()
+    return net
+
+
+def empty_net() -> MaskNet:
+    """A network without values, which are to be filled in; torch's own generator is not asked for any."""
+    with torch.device("meta"):
+        net = MaskNet()
+    return net.to_empty(device="cpu")

@@ -17,7 +17,7 @@ from bozzetto.pipeline import REFINE
 from bozzetto.presets import PRESETS
 from bozzetto.priors.registry import PRIORS
 from bozzetto.segment.categories import CATEGORIES
-from bozzetto.segment.registry import MAKERS, is_at_hand
+from bozzetto.segment.registry import FRAMED, MAKERS, is_at_hand
 
 MIB = 2**20
 
@@ -84,5 +84,5 @@ def generators_of(files: tuple[Path, ...]) -> dict[str, str]:
 
 
 def masks() -> list[str]:
-    """Segmenters that work without a file and without a download."""
-    return ["auto", "alpha", *(name for name in MAKERS if name != "face-parser" and is_at_hand(name))]
+    """Segmenters that work without a file and without a download, whatever the generator."""
+    return ["auto", "alpha", *(name for name in MAKERS if name not in ("face-parser", *FRAMED) and is_at_hand(name))]
