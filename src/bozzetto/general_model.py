@@ -37,7 +37,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
     BuiltIn(
         name="heads",
         file="heads_general_64.safetensors",
-        sha256="9d83daf223a2c2990d4ead66bc4846e91137cfe264d24f5926e60ba2072c7736",
+        sha256="40e2809577f98037f9386a3cb2483fbfb68d9f7e7e735016b7cbdc858607f4cf",
     ),
     BuiltIn(
         name="cats",
@@ -48,11 +48,6 @@ BUILT_IN: tuple[BuiltIn, ...] = (
         name="faces",
         file="faces_general_64.safetensors",
         sha256="59ff0d3ae7c4bacdaea456b54c24ecd8131999fcb742964cb59ff3046484df96",
-    ),
-    BuiltIn(
-        name="cars",
-        file="cars_general_64.safetensors",
-        sha256="0d11d0841fe62a0d52ab3d9c6d0b17facc31e550bcf4e5c9d0119728496f6f12",
     ),
 )
 
@@ -74,7 +69,6 @@ class GeneralFacts:
     photos: int  # that it was trained on
     offset: bool  # E is in the file too
     albedo: bool = True  # A too; a preview that takes the photo's own colours can do without
-    albedo_width: float | None = None  # of A, if it is another
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -170,15 +164,9 @@ def load_general(name_or_path: str | Path, device: torch.device | str = "cpu") -
         # Asked before anything of that size is made.
         if first is None or list(first.shape) != [base_channels(facts.size, facts.width), 3, 4, 4]:
             raise ValueError("other networks")
-        first = tensors.get("albedo.network.0.weight")
-        albedo_width = facts.width if facts.albedo_width is None else facts.albedo_width
-        if facts.albedo and (first is None or list(first.shape) != [base_channels(facts.size, albedo_width), 3, 4, 4]):
-            raise ValueError("another albedo network")
         if not all(value.is_floating_point() for value in tensors.values()):
             raise ValueError("numbers of another kind")
-        nets = make_networks(
-            facts.size, facts.w_dim, torch.Generator().manual_seed(0), device, facts.width, facts.albedo_width
-        )
+        nets = make_networks(facts.size, facts.w_dim, torch.Generator().manual_seed(0), device, facts.width)
         own = {name: value for name, value in nets.state().items() if name.startswith(facts.absent)}
         nets.load_state({name: value.float() for name, value in tensors.items()} | own)
     except DAMAGED as error:
@@ -197,7 +185,6 @@ def read_facts(text: str, file: str) -> GeneralFacts:
         facts = GeneralFacts(**{**stored, "view": ViewConfig(**stored["view"]), "view_mean": mean})
         whole = all(isinstance(value, int) and 0 < value <= 4096 for value in (facts.size, facts.w_dim))
         fine = whole and 0 < float(facts.width) <= 8 and len(mean) == 6
-        fine = fine and (facts.albedo_width is None or 0 < float(facts.albedo_width) <= 8)
         fine = fine and all(isinstance(value, bool) for value in (facts.offset, facts.albedo))
         texts = (facts.name, facts.category, facts.licence, facts.generator_name, facts.generator_sha256)
         if not fine or not all(isinstance(value, str) for value in texts):

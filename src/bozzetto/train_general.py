@@ -186,6 +186,9 @@ def _check(job: GeneralJob, config: GeneralConfig) -> None:
         raise InputError(f"The model's file must end in .safetensors, not {job.out.name}.")
     if not config.rounds or config.batch < 1 or config.prior_epochs < 0 or job.photos < 2 or job.held < 0:
         raise InputError("A joint training needs rounds, a batch of at least 1 and at least 2 photos.")
+    wide = config.fit.nets.albedo_width
+    if job.keep_albedo and wide is not None and wide != config.fit.nets.width:
+        raise InputError("A file's networks are of one width; leave --fit.nets.albedo-width out, or --no-keep-albedo.")
     if not 0 < job.psi <= 2:
         raise InputError(f"--psi must be over 0 and at most 2, not {job.psi}.")
     check_writable(job.out)
@@ -215,7 +218,6 @@ def _facts(job: GeneralJob, config: GeneralConfig, gan: Gan, problem: Problem) -
         size=gan.info.resolution,
         w_dim=gan.info.w_dim,
         width=config.fit.nets.width,
-        albedo_width=config.fit.nets.albedo_width,
         view=config.fit.view,
         view_mean=problem.scenes.views.mean,
         generator_name=gan.info.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ from tiny_gan3 import tiny_generator3, tiny_spec3
 
 from bozzetto.errors import InputError
 from bozzetto.gan import Gan, GanInfo
+from bozzetto.gan.checkpoint import save_safetensors
 from bozzetto.gan.parts import CELLS, activations_of, content, find_parts, k_means, object_shares
 from bozzetto.gan.zoo import load_gan
+from bozzetto.learn_masks import Job, learn_masks
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -139,3 +142,21 @@ def test_a_generator_whose_numbers_overflow_is_refused() -> None:
             layer.bias.fill_(math.inf)
     with pytest.raises(InputError, match="not finite"):
         activations_of(gan, gan.w_from_z(gan.z_samples(1)))
+
+
+class Unheard:
+    """A `CountProgress` that tells nobody."""
+
+    def on_note(self, text: str) -> None: ...
+
+    def on_count(self, what: str, done: int, total: int, loss: float | None = None) -> None: ...
+
+
+def test_a_generator_without_a_background_is_refused(tmp_path: Path) -> None:
+    """With two groups found in pictures of one kind of noise nothing keeps to the corners, or everything does."""
+    spec = tiny_spec3(64)
+    path = tmp_path / "noise.safetensors"
+    save_safetensors(path, tiny_generator3(spec), None, {"name": "noise"}, torch.float32)
+    with pytest.raises(InputError, match="no object was found"):
+        learn_masks(Job(str(path), tmp_path / "m.safetensors", pictures=32, groups=2, steps=1), Unheard())
+    assert not (tmp_path / "m.safetensors").exists()

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_gan3 import tiny_generator3, tiny_spec3
 
 from bozzetto import inputs
 from bozzetto.bench.datasets import load_packed_heads
@@ -15,7 +14,6 @@ from bozzetto.bench.masks import MasksConfig, overlap, score_masks
 from bozzetto.bench.run_heads import packed_heads
 from bozzetto.cli.main import execute
 from bozzetto.errors import CheckpointError, InputError
-from bozzetto.gan.checkpoint import save_safetensors
 from bozzetto.gan.zoo import load_gan
 from bozzetto.learn_masks import Job, learn_masks, varied
 from bozzetto.segment.constant import ConstantSegmenter
@@ -186,16 +184,6 @@ def test_a_picture_where_the_sheet_goes_is_kept(tmp_path: Path, capsys: pytest.C
     assert execute(["gan", "masks", "heads", "-o", str(tmp_path / "photo.safetensors")]) != 0
     assert "--overwrite" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
-
-
-def test_a_generator_without_a_background_is_refused(tmp_path: Path) -> None:
-    """With two groups found in pictures of one kind of noise nothing keeps to the corners, or everything does."""
-    spec = tiny_spec3(64)
-    path = tmp_path / "noise.safetensors"
-    save_safetensors(path, tiny_generator3(spec), None, {"name": "noise"}, torch.float32)
-    with pytest.raises(InputError, match="no object was found"):
-        learn_masks(Job(str(path), tmp_path / "m.safetensors", pictures=32, groups=2, steps=1), Heard())
-    assert not (tmp_path / "m.safetensors").exists()
 
 
 def test_learned_masks_are_not_asked_about_a_whole_photo(monkeypatch: pytest.MonkeyPatch, heads_masks: Path) -> None:

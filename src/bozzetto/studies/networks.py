@@ -23,14 +23,7 @@ from bozzetto.studies.subjects import Subject
 def model_of(desk: Desk, tensors: Mapping[str, Tensor], config: FitConfig, photos: int) -> GeneralModel:
     """Fitted networks as a general model, which other fits may begin with."""
     info = desk.gan.info
-    nets = make_networks(
-        desk.size,
-        info.w_dim,
-        torch.Generator().manual_seed(0),
-        desk.device,
-        config.nets.width,
-        config.nets.albedo_width,
-    )
+    nets = make_networks(desk.size, info.w_dim, torch.Generator().manual_seed(0), desk.device, config.nets.width)
     nets.load_state({name: value.to(desk.device) for name, value in tensors.items()})
     nets.train_only(())
     digest = hashlib.sha256()
