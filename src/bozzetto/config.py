@@ -104,7 +104,6 @@ class ViewConfig:
 @dataclass(frozen=True)
 class NetConfig:
     width: float = 1.0  # of V, L, D and A against the papers' tables
-    albedo_width: float | None = None  # of A, if it is another
     seed: int | None = None  # of the weights that a fit begins with; None: the fit's own
 
 

@@ -153,15 +153,13 @@ def distance_cost(name: PerceptualName, gan: Gan) -> Cost:
 
 def network_costs(size: int, w_dim: int, config: FitConfig, device: torch.device | str) -> dict[str, Cost]:
     """V, L, D, A and E."""
-    dtype, shape = DTYPES[resolve(config.compute.precision, device)], config.nets
+    dtype, width = DTYPES[resolve(config.compute.precision, device)], config.nets.width
     with torch.device("meta"):
         nets: dict[str, nn.Module] = {
-            "view": Encoder(size, 6, width=shape.width),
-            "light": Encoder(size, 4, width=shape.width),
-            "depth": Autoencoder(size, 1, width=shape.width),
-            "albedo": Autoencoder(
-                size, 3, nn.Tanh(), shape.width if shape.albedo_width is None else shape.albedo_width
-            ),
+            "view": Encoder(size, 6, width=width),
+            "light": Encoder(size, 4, width=width),
+            "depth": Autoencoder(size, 1, width=width),
+            "albedo": Autoencoder(size, 3, nn.Tanh(), width),
             "offset": OffsetEncoder(size, w_dim),
         }
     found = {}

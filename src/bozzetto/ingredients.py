@@ -98,8 +98,6 @@ def _that_matter(config: FitConfig) -> dict[str, Any]:
         del fit["project"]["teacher"]
     if fit["texture_px"] == FitConfig.texture_px or fit["texture"] == "network":  # the same, or not looked at
         del fit["texture_px"]
-    if fit["nets"]["albedo_width"] is None:  # the same
-        del fit["nets"]["albedo_width"]
     if fit["texture"] == "network":  # the same
         del fit["texture"]
     return fit

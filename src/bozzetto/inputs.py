@@ -187,7 +187,6 @@ def check_fit(config: FitConfig, info: GanInfo) -> None:
         ("feature_blocks", config.loss.feature_blocks),
         *((name, getattr(config.optim, name)) for name in ("lr", "prior_lr", "project_lr")),
         ("nets.width", config.nets.width),
-        ("nets.albedo_width", config.nets.width if config.nets.albedo_width is None else config.nets.albedo_width),
         *((f"turn.{name}", getattr(config.turn, name)) for name in ("steps", "iterations", "wide_steps", "directions")),
     ]
     loss = config.loss

@@ -150,9 +150,7 @@ def refining(config: FitConfig, model: GeneralModel, refine: int | None) -> FitC
         raise InputError(f"--refine cannot be {refine}; give how many iterations to refine with, or 0 for a preview.")
     stages = config.stages if refine is None else tuple(replace(stage, factorise=refine) for stage in config.stages)
     prior, turn = replace(config.prior, iterations=0), replace(config.turn, use=False)
-    # A that the model brings along is as wide as its other networks; one that is learnt anew may be wider.
-    wide = None if model.facts.albedo else config.nets.albedo_width
-    nets = replace(config.nets, width=model.facts.width, albedo_width=wide)
+    nets = replace(config.nets, width=model.facts.width)
     if refine == 0:  # one pass costs so little that it is made in full precision
         stages, config = (), replace(config, compute=replace(config.compute, precision="fp32"))
     return replace(config, stages=stages, prior=prior, turn=turn, nets=nets)

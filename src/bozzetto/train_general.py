@@ -186,9 +186,6 @@ def _check(job: GeneralJob, config: GeneralConfig) -> None:
         raise InputError(f"The model's file must end in .safetensors, not {job.out.name}.")
     if not config.rounds or config.batch < 1 or config.prior_epochs < 0 or job.photos < 2 or job.held < 0:
         raise InputError("A joint training needs rounds, a batch of at least 1 and at least 2 photos.")
-    wide = config.fit.nets.albedo_width
-    if job.keep_albedo and wide is not None and wide != config.fit.nets.width:
-        raise InputError("A file's networks are of one width; leave --fit.nets.albedo-width out, or --no-keep-albedo.")
     if not 0 < job.psi <= 2:
         raise InputError(f"--psi must be over 0 and at most 2, not {job.psi}.")
     check_writable(job.out)
@@ -205,8 +202,6 @@ def _identity(job: GeneralJob, config: GeneralConfig, gan: Gan, photos: Source) 
     found: dict[str, Any] = json.loads(json.dumps(plain(record)))
     fit = found["config"]["fit"]
     del fit["texture"], fit["texture_px"]  # of results, which a training makes none of
-    if fit["nets"]["albedo_width"] is None:  # trainings from before there was a choice are the same
-        del fit["nets"]["albedo_width"]
     return found
 
 

@@ -62,9 +62,7 @@ def new_state(problem: Problem, seed: int) -> FitState:
     generator = torch.Generator().manual_seed(seed)
     size, device, nets = problem.camera.size, problem.photo.device, problem.config.nets
     first = generator if nets.seed is None else torch.Generator().manual_seed(nets.seed)
-    return FitState(
-        make_networks(size, problem.gan.info.w_dim, first, device, nets.width, nets.albedo_width), generator
-    )
+    return FitState(make_networks(size, problem.gan.info.w_dim, first, device, nets.width), generator)
 
 
 def moves(problem: Problem, kind: PhaseKind) -> tuple[str, ...]:

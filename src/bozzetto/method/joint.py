@@ -126,8 +126,8 @@ class JointWatcher(Protocol):
 def new_joint_state(problem: Problem, seed: int) -> JointState:
     """Fresh networks, a function of the seed."""
     generator = torch.Generator().manual_seed(seed)
-    size, device, nets = problem.camera.size, problem.photo.device, problem.config.nets
-    return JointState(make_networks(size, problem.gan.info.w_dim, generator, device, nets.width, nets.albedo_width))
+    size, device, width = problem.camera.size, problem.photo.device, problem.config.nets.width
+    return JointState(make_networks(size, problem.gan.info.w_dim, generator, device, width))
 
 
 class JointFit:

@@ -50,12 +50,7 @@ class Networks:
 
 
 def make_networks(
-    size: int,
-    w_dim: int,
-    generator: torch.Generator,
-    device: torch.device | str = "cpu",
-    width: float = 1.0,
-    albedo_width: float | None = None,
+    size: int, w_dim: int, generator: torch.Generator, device: torch.device | str = "cpu", width: float = 1.0
 ) -> Networks:
     """Fresh networks, a function of the generator's state alone. Drawn on CPU, so that a seed means the same anywhere.
 
@@ -63,13 +58,12 @@ def make_networks(
         size: side of the pictures in pixels, a power of two from 16.
         w_dim: width of the generator's style vectors.
         width: of V, L, D and A against the papers' tables.
-        albedo_width: of A, if it is another.
     """
     nets = Networks(
         view=Encoder(size, 6, width=width),
         light=Encoder(size, 4, width=width),
         depth=Autoencoder(size, 1, width=width),
-        albedo=Autoencoder(size, 3, nn.Tanh(), width if albedo_width is None else albedo_width),
+        albedo=Autoencoder(size, 3, nn.Tanh(), width),
         offset=OffsetEncoder(size, w_dim),
     )
     for _, net in nets:
