@@ -23,6 +23,7 @@ SHORT = FitConfig(
     prior=PriorConfig(iterations=1),
     turn=TurnConfig(use=False),
     nets=NetConfig(width=0.25),
+    texture="photo",
 )
 HASTY = InvertConfig(steps=1, start_samples=64)
 
