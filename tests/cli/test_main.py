@@ -63,7 +63,7 @@ def sentence(capsys: pytest.CaptureFixture[str]) -> str:
         (["bench", "steps", "--size", "48"], 2, "power of two"),
         (["bench", "heads", "--start", "95"], 2, "100 test heads"),
         (["bench", "make-heads", "--model", "nowhere.npz", "--out", "heads"], 2, "nowhere.npz"),
-        (["bench"], 2, "needs one more word: make-heads, make-animals, steps, gan, ensemble, memory, heads, masks, beside"),
+        (["bench"], 2, "one more word: make-heads, make-animals, steps, gan, ensemble, memory, heads, masks, beside"),
         (["paint"], 2, "no command 'paint'"),
     ],
 )
