@@ -79,8 +79,9 @@ def run(desk: Desk) -> Outcome:
             f"unseen, {most} minus {least} photos: {more.told(' deg')}",
         ),
     )
-    note = f"MAD in degrees, mean ± standard deviation; {SEEN} photos seen, {len(desk.subjects)} unseen. The number of "
-    note += f"iterations is the same for every size; the models' seed is {desk.seeds[0]}."
+    note = f"MAD in degrees, mean ± standard deviation; {SEEN} photos seen, {len(desk.subjects)} unseen. Steps 2 and 3 "
+    note += "have as many iterations for every size, step 0 goes over all photos as often; the models' seed is "
+    note += f"{desk.seeds[0]}."
     table = Table("", ("photos trained on", "seen", "unseen"), tuple(rows), note)
     captions = (
         (
