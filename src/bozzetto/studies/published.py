@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bozzetto.bench.npz import read_npz
 from bozzetto.errors import InputError
-from bozzetto.export.images import depth_rgb, shown_depth_range, write_png
+from bozzetto.export.images import depth_rgb, shown_depth_range, write_webp
 from bozzetto.studies.compare import arms_table, cell, records
 from bozzetto.studies.desk import Desk
 from bozzetto.studies.job import Claim, Outcome, Study, Table
@@ -81,7 +81,7 @@ def run(desk: Desk) -> Outcome:
         picture = depth_rgb(result.depth, shown.near, shown.far, result.canonical_mask)
         lines.append((f"ours {piece.arm}", [picture]))
     page = draw_lines([lines[i : i + 6] for i in range(0, len(lines), 6)], "bright is near; each map to its own range")
-    write_png(page.quantize(256), desk.job.out / "published.png")
+    write_webp(page, desk.job.out / "published.webp")
     note = (
         "Photos differ: theirs are LSUN's, 128 px, averaged to the generator's size here; no truth is known of either."
     )
@@ -92,7 +92,7 @@ def run(desk: Desk) -> Outcome:
         "not tested",
         "no verdict without a truth; the table and the sheet are for the eye",
     )
-    captions = (("published.png", "The published maps, then ours."),)
+    captions = (("published.webp", "The published maps, then ours."),)
     return Outcome((table, arms_table(desk, arms, pieces, "Ours")), (claim,), captions, pieces=records(pieces))
 
 
