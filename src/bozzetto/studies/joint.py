@@ -70,7 +70,8 @@ def trained(desk: Desk, photos: Sequence[Subject], config: GeneralConfig, seed: 
     Raises what `train_general.train` does.
     """
     images, mask = [subject.photo for subject in photos], mask_together(desk)
-    alike = replace(config, fit=replace(config.fit, texture="network"))  # a training does not ask for it
+    alike: Any = plain(replace(config, fit=replace(config.fit, texture="network")))  # a training does not ask for it
+    del alike["fit"]["texture_px"]  # nor for this, which trainings from before know nothing of
     settings = {"photos": [_identity(image) for image in images], "config": alike, "seed": seed}
     settings |= {"generator": desk.gan.info.sha256, "mask": mask, "general": 3}
     settings |= {"category": desk.job.category, "inversion": desk.job.inversion}
