@@ -164,3 +164,17 @@ class GeneralConfig:
     patience: int = 0  # epochs without a better validation, after which the training ends; 0: never
     validate_every: int = 1  # epochs
     albedo_photos: int | None = None  # of a batch, that count in step 1; None: all (Rep's code counts the first alone)
+
+
+@dataclass(frozen=True)
+class AutoencodeConfig:
+    """Photo-geometric autoencoding of many pictures by a general model's V, L, D and A (after Wu et al. 2020)."""
+
+    iterations: int = 12000
+    albedo_iterations: int | None = None  # before these, of A alone; None: 1000 where the model has no A, else 0
+    batch: int = 8  # pictures an iteration
+    lr: float = 4e-4
+    final_lr: float = 0.1  # share of the rate that a cosine leaves at the end
+    mirror_weight: float = 0.5  # of the picture out of the mirrored depth and albedo (Wu et al.: 0.5)
+    smooth_depth_weight: float = 2.0
+    precision: PrecisionChoice = "fp32"  # of the networks' convolutions

@@ -69,6 +69,7 @@ class GeneralFacts:
     photos: int  # that it was trained on
     offset: bool  # E is in the file too
     albedo: bool = True  # A too; a preview that takes the photo's own colours can do without
+    pictures: int = 0  # that it was autoencoded on after that
 
     @property
     def absent(self) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gan distance": ("gan_train", "how far a generator's pictures are from real ones"),
     "gan masks": ("gan_masks", "learn to find the object in pictures of a generator's kind"),
     "general train": ("general", "train one model for all photos of a kind"),
+    "general autoencode": ("general_autoencode", "let such a model go on, on thousands of pictures"),
     "estimate-views": ("estimate_views", "measure views and lights of finished results"),
     "bench make-heads": ("bench", "render heads of people with true depth"),
     "bench make-animals": ("bench", "render heads of animals with true depth"),
