@@ -66,6 +66,9 @@ def autoencode(job: AutoencodeJob, progress: AutoencodeProgress) -> Path:
             f"'{gan.info.name}' makes {gan.info.resolution}; name its own generator with --gan."
         )
     folder = working_folder(job.out)
+    if job.resume and job.out.exists() and not folder.exists():
+        progress.on_note(f"{job.out} is there, and no training that is to go on; --overwrite makes it anew.")
+        return job.out
     partial = open_partial(folder, _identity(job, model, gan), job.resume, job.overwrite)
     message = f"Stopped. {folder} keeps the training; go on with --resume."
     with held(partial), Interrupts(message) as interrupts:

@@ -14,7 +14,7 @@ import pytest
 from hostile_kill import killed
 from hostile_record import record
 from hostile_run import run
-from hostile_work import TENSORS, Photo, Photos, TrainGan, TrainGeneral, Work, left
+from hostile_work import TENSORS, Autoencode, Photo, Photos, TrainGan, TrainGeneral, Work, left
 
 from bozzetto import Reconstruction
 
@@ -134,6 +134,17 @@ def test_a_joint_training_killed_at_every_touch(gan: Path, tmp_path: Path) -> No
 
 def test_a_joint_training_killed_at_some_touches(gan: Path, tmp_path: Path) -> None:
     assert check_kills(TrainGeneral(gan, tmp_path), tmp_path, 2 * STRIDE + 1) >= 1
+
+
+@pytest.mark.hostile
+def test_an_autoencoding_killed_at_every_touch(gan: Path, tmp_path: Path) -> None:
+    record(
+        "general autoencode, kill -9 at every write, fsync, rename", check_kills(Autoencode(gan, tmp_path), tmp_path, 1)
+    )
+
+
+def test_an_autoencoding_killed_at_some_touches(gan: Path, tmp_path: Path) -> None:
+    assert check_kills(Autoencode(gan, tmp_path), tmp_path, STRIDE) >= 1
 
 
 @pytest.mark.hostile
