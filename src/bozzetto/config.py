@@ -17,7 +17,7 @@ class Stage:
     albedo: int  # iterations of step 1
     project: int  # iterations of step 2
     factorise: int  # iterations of step 3
-    samples: int = 16  # Np: pseudo views and lights drawn an iteration
+    samples: int = 16  # Np: pseudo views and lights drawn an iteration; 0: step 3 sees the photo alone (ours)
     mirror: bool = False  # add the losses of the mirrored object in step 3 (Pan)
     mirror_albedo: bool = False  # the same in step 1 (ours)
     repeat: int = 1  # how many times in a row

@@ -223,6 +223,8 @@ class Forecast:
             yield _peak("turn", {**always, "renderer": steps * self._rendered()})
         collected = 0
         for row in self.rows:
+            if row.samples == 0:
+                collected = 0
             if row.kind == "collect":
                 collected = row.iterations * row.samples
             trained = sum(self.nets[name].weights for name in moves_of(self.job.config, self.turned, row.kind))

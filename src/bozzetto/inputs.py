@@ -180,9 +180,10 @@ def digest(*tensors: Tensor | None) -> str:
 
 def check_fit(config: FitConfig, info: GanInfo) -> None:
     """Refuse settings that cannot be worked with. Raises InputError."""
-    counts = [(name, getattr(s, name)) for s in config.stages for name in ("albedo", "project", "factorise", "repeat")]
+    per_stage = ("albedo", "project", "factorise", "samples", "repeat")
+    counts = [(name, getattr(s, name)) for s in config.stages for name in per_stage]
     positive = [
-        *(("samples", stage.samples) for stage in config.stages),
+        *(("samples", stage.samples) for stage in config.stages if stage.project > 0),
         *((name, getattr(config.project, name)) for name in ("collect_batches", "tail_layers")),
         ("feature_blocks", config.loss.feature_blocks),
         *((name, getattr(config.optim, name)) for name in ("lr", "prior_lr", "project_lr")),

@@ -36,7 +36,7 @@ def describe(job: Plan, photo: Path, folder: Path) -> str:
 
 def _phase(row: Phase) -> str:
     most = "at most " if row.kind == "prior" else ""
-    extra = "" if row.kind in ("prior", "albedo") else f", {row.samples} samples"
+    extra = "" if row.kind in ("prior", "albedo") or row.samples == 0 else f", {row.samples} samples"
     mirror = ", mirrored too" if row.mirror else ""
     return f"{row.title}: {most}{row.iterations} iterations{extra}{mirror}"
 

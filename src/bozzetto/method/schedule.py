@@ -37,7 +37,8 @@ def phases(config: FitConfig, with_prior: bool) -> tuple[Phase, ...]:
         for _ in range(stage.repeat):
             number += 1
             kept = config.project.collect_batches if config.project.collect == "redraw" else 1
-            needed = min(kept, stage.factorise)  # one iteration draws as many samples as one batch holds
+            # One iteration draws as many samples as one batch holds.
+            needed = min(kept, stage.factorise) if stage.samples else 0
             rows += [
                 Phase("albedo", number, stage.albedo, stage.samples, stage.mirror_albedo),
                 Phase("project", number, stage.project, stage.samples),

@@ -35,7 +35,10 @@ class Samples(NamedTuple):
 
 
 class FactoriseStep:
-    """View and light from each projected sample, depth and albedo from its photo; and all of step 1's loss."""
+    """View and light from each projected sample, depth and albedo from its photo; and all of step 1's loss.
+
+    With no samples step 1's loss of the photo is all there is, and V, L and D move too.
+    """
 
     moves = MOVES
 
@@ -51,7 +54,7 @@ class FactoriseStep:
         self.photo_wanted = self.pool_wanted = None
         if problem.config.compute.reuse:
             self.photo_wanted = target_features(problem.photo, problem, mirror)
-            self.pool_wanted = self._pool_features()
+            self.pool_wanted = self._pool_features() if samples else None
 
     def _pool_features(self) -> list[Tensor] | None:
         """Target features of the whole pool, [n, b, ...] each, unless they would take too much memory."""
@@ -86,11 +89,17 @@ class FactoriseStep:
         return self.pool[pick, item], item.to(self.problem.photo.device)
 
     def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
+        if self.samples == 0:  # the photo alone
+            none = torch.zeros(0, dtype=torch.long)
+            photo = self.problem.photo
+            return factorise_terms(self.problem, self.nets, photo[:0], none, self.mirror, None, self.photo_wanted)
         return self._whole(*self._pick(generator))
 
     def descend(self, generator: torch.Generator) -> dict[str, Tensor]:
         """As `loss`; with `compute.chunk` the gradients are added to the parameters', chunk by chunk."""
         problem = self.problem
+        if self.samples == 0:
+            return self.loss(generator)
         pick, item = self._pick(generator)
         chunk = problem.config.compute.chunk
         if not 0 < chunk < len(item):
@@ -136,6 +145,8 @@ def factorise_terms(
     shape = make_shape(depth, problem, mirror)
 
     terms = _photo_terms(nets, shape, albedo, view[:photos], light[:photos], problem, mirror, photo_wanted)
+    if len(targets) == 0:
+        return {"total": sum_terms(terms), **terms}
     mask = canonical_mask(problem.mask, depth.detach(), view[:photos].detach(), problem.camera)
     samples = Samples(targets, item, view[photos:], light[photos:], wanted)
     terms.update(_sample_terms(shape, albedo, mask, samples, problem, mirror))
