@@ -9,7 +9,7 @@
 #   py -m venv .venv
 #   .venv\Scripts\activate
 #   py -m pip install -e .
-#   bozzetto reconstruct src\bozzetto\assets\demo_head.png --gan heads --preset quick --out results\demo
+#   bozzetto reconstruct src\bozzetto\assets\demo_head.png --gan heads --out results\demo
 
 # Immediate, so that the search runs once; only when no PYTHON is given.
 ifndef PYTHON
@@ -51,7 +51,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(INSTALLED)
-	@$(BIN)/bozzetto reconstruct src/bozzetto/assets/demo_head.png --gan heads --preset quick --out results/demo
+	@$(BIN)/bozzetto reconstruct src/bozzetto/assets/demo_head.png --gan heads --out results/demo
 
 # The Khronos validator of glTF files, where there is npm; its tests skip themselves without.
 validator:

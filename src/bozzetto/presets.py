@@ -37,10 +37,11 @@ PRESETS: dict[str, FitConfig] = {
         compute=ComputeConfig(precision="auto", gan_precision="auto"),
         texture="photo",
     ),
-    # Ours, with a general model: half a minute from its networks, or one without bfloat16. The depth is held near what
-    # that sees.
+    # Ours, with a general model: the photo alone, from that model's networks. What many pictures taught them is worth
+    # more than a few projected samples of this one (docs/log.md); --project 60 --samples 4 brings these back. The
+    # depth is held near what the model sees.
     "refine": FitConfig(
-        stages=(Stage(albedo=120, project=60, factorise=150, samples=4, mirror=True, mirror_albedo=True),),
+        stages=(Stage(albedo=120, project=0, factorise=150, samples=0, mirror=True, mirror_albedo=True),),
         optim=OptimConfig(lr=8e-4, final_lr=0.05, project_lr=5e-4),
         loss=LossConfig(smooth_depth_weight=4.0, prior_weight=0.5),
         project=ProjectConfig(collect_batches=16, teach=True),
