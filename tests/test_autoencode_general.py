@@ -12,18 +12,21 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
-from bozzetto import autoencode_general
+from bozzetto import autoencode_general, autoencode_job
 from bozzetto.autoencode_general import autoencode, working_folder
 from bozzetto.autoencode_job import AutoencodeJob
 from bozzetto.config import AutoencodeConfig, ViewConfig
-from bozzetto.errors import InputError, OutputError
+from bozzetto.errors import FitError, InputError, OutputError
 from bozzetto.export.images import picture, write_png
 from bozzetto.gan.zoo import load_gan
 from bozzetto.general_model import GeneralFacts, load_general, save_general
 from bozzetto.keep import Interrupted
 from bozzetto.nets.networks import make_networks
 from bozzetto.pipeline import reconstruct
+from bozzetto.segment.segmenter import Segmentation
+from tiny_heads import write_heads
 from tiny_run import SIZE, photo, write_gan
 
 SHORT = AutoencodeConfig(iterations=9, batch=3, lr=1e-3)
@@ -64,7 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     nets = make_networks(SIZE, gan.info.w_dim, torch.Generator().manual_seed(1), width=0.125)
     facts = GeneralFacts(
         name="first", category="object", licence="MIT", size=SIZE, w_dim=gan.info.w_dim, width=0.125,
-        view=ViewConfig(), view_mean=(0.0,) * 6, generator_name="gan", generator_sha256=gan.info.sha256, photos=3,
+        view=ViewConfig(), view_mean=(0.0,) * 6, generator_name="tiny", generator_sha256=gan.info.sha256, photos=3,
         offset=False,
     )  # fmt: skip
     save_general(found / "first.safetensors", nets, facts)
@@ -160,6 +163,11 @@ def test_what_cannot_be_is_refused_in_a_sentence(folder: Path, tmp_path: Path) -
     refused(InputError, "must end in .safetensors", out=tmp_path / "x.bin")
     refused(InputError, "reads pictures of 16 px", gan="heads")
     refused(InputError, "names a segmenter", mask="nobody")
+    refused(InputError, "is not built in", gan=None)
+    refused(InputError, "no category", category="unicorn")
+    refused(InputError, "nowhere", validate=tmp_path / "nowhere")
+    refused(InputError, "no weight file", mask=f"face-parser:{tmp_path / 'weights.pth'}")
+    refused(InputError, "cannot be written over", model=folder / "first.safetensors", out=folder / "first.safetensors")
     refused(InputError, "--psi", psi=math.nan)
     refused(InputError, "--pictures and --held", pictures=0)
     refused(InputError, "cannot be negative", config=replace(SHORT, lr=0.0))
@@ -183,9 +191,71 @@ def test_others_settings_do_not_go_on(folder: Path, tmp_path: Path) -> None:
 
 
 def test_numbers_that_run_away_end_it_with_advice(folder: Path, tmp_path: Path) -> None:
-    from bozzetto.errors import FitError
-
     job = job_of(folder, tmp_path / "x.safetensors", config=replace(SHORT, iterations=30, lr=1e30))
     with pytest.raises(FitError, match=r"lower --config\.lr"):
         autoencode(job, Heard())
     assert not job.out.exists()
+
+
+class EveryThird:
+    """A segmenter that finds nothing in every third picture, told by its first pixel, and the middle of the others."""
+
+    name = "third"
+
+    def __call__(self, images: Tensor, category: object) -> Segmentation:
+        lost = (images[:, 0, 0, 0] * 255).round().long() % 3 == 0
+        mask = torch.zeros(len(images), 1, *images.shape[-2:])
+        mask[~lost, :, 2:-2, 2:-2] = 1
+        return Segmentation(mask, mask)
+
+
+def test_pictures_without_an_object_are_left_out_also_when_it_goes_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(autoencode_job, "CHUNK", 16)
+    monkeypatch.setattr(autoencode_job, "find_segmenter", lambda mask, category: [EveryThird()])
+    whole, heard = tmp_path / "whole.safetensors", Heard()
+    autoencode(job_of(folder, whole, pictures=96, mask="border"), heard)
+    found = load_general(whole).facts.pictures
+    assert 40 < found < 80
+    (note,) = [note for note in heard.notes if "left out" in note]
+    assert note.startswith(f"{100 - found - 4} of 100 pictures")
+    job = job_of(folder, tmp_path / "cut.safetensors", pictures=96, mask="border")
+    with pytest.raises(Interrupted):
+        autoencode(job, Heard(("masks", 48)))
+    assert len(list(working_folder(job.out).glob("pictures_*"))) < 7
+    path = autoencode(replace(job, resume=True), Heard())
+    one, other = load_file(whole), load_file(path)
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+    with pytest.raises(InputError, match="pictures with a mask are too few"):
+        autoencode(job_of(folder, tmp_path / "few.safetensors", pictures=34, mask="border"), Heard())
+
+
+def test_another_folder_of_pictures_does_not_go_on(folder: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i in range(36):
+        write_png(picture(photo(i)), pictures / f"{i:02d}.png")
+    job = job_of(folder, tmp_path / "x.safetensors", source=pictures, pictures=32)
+    with pytest.raises(Interrupted):
+        autoencode(job, Heard(("autoencode", 2)))
+    write_png(picture(photo(99)), pictures / "07.png")
+    with pytest.raises(OutputError, match="of other pictures"):
+        autoencode(replace(job, resume=True), Heard())
+
+
+def test_another_generator_is_told_and_kept(folder: Path, tmp_path: Path) -> None:
+    other, heard = write_gan(tmp_path / "other.safetensors", seed=9), Heard()
+    path = autoencode(job_of(folder, tmp_path / "x.safetensors", gan=str(other), category="cat"), heard)
+    assert any("is not the generator that 'first' was trained with" in note for note in heard.notes)
+    facts = load_general(path).facts
+    assert (facts.generator_sha256, facts.category) == (load_gan(other).info.sha256, "cat")
+
+
+def test_heads_with_true_depth_score(folder: Path, tmp_path: Path) -> None:
+    heads = write_heads(tmp_path / "heads.npz")
+    heard = Heard()
+    path = autoencode(job_of(folder, tmp_path / "x.safetensors", validate=heads, held=2), heard)
+    assert {"score", "photo_l1", "side_x100", "mad_mesh_deg"} == set(heard.scores[-1][1])
+    assert heard.scores[-1][1]["score"] == heard.scores[-1][1]["mad_mesh_deg"]
+    assert "| iteration | side_x100 | mad_mesh_deg | photo_l1 |" in path.with_suffix(".md").read_text("utf-8")

@@ -92,15 +92,32 @@ def test_no_picture_is_made_where_none_is_asked_for(gan: Path, tmp_path: Path) -
     assert not (tmp_path / "r" / THROUGH_GAN).exists()
 
 
-def test_a_fit_without_step_2_has_none_and_says_so_later(gan: Path, tmp_path: Path) -> None:
-    config = replace(CONFIG, stages=(replace(CONFIG.stages[0], project=0, factorise=0),))
+def test_a_fit_without_step_2_sets_out_from_the_photos_latent(gan: Path, tmp_path: Path) -> None:
+    """There is no E to ask; with no steps of their own all relit pictures are the inversion's."""
+    config = replace(CONFIG, stages=(replace(CONFIG.stages[0], project=0, samples=0),))
     out = tmp_path / "r"
     result = reconstruct(photo(), gan, mask="border", config=config, inversion=INVERSION, out=out, formats=("gan",))
-    assert result.through_gan is None
+    assert result.through_gan is not None
     networks = read_networks(out)
     assert networks is not None
-    with pytest.raises(OutputError, match="without step 2"):
-        pictures_of(result, networks, load_gan(gan))
+    still = pictures_of(result, networks, load_gan(gan), steps=0)
+    assert bool((still.relight == still.relight[:1]).all())
+    w = result.latent.expand(load_gan(gan).info.num_ws, -1)
+    own = (load_gan(gan).image_from_w(w[None])[0] / 2 + 0.5).clamp(0, 1) * 255
+    assert float((still.relight[0] - own).abs().max()) <= 0.51
+    assert not torch.equal(still.relight, result.through_gan.relight)
+
+
+def test_a_preview_has_none_and_says_why(gan: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    result = reconstruct(photo(), gan, mask="border", config=CONFIG, inversion=INVERSION, out=out, formats=())
+    fit = {**result.provenance.config["fit"], "stages": []}
+    config = {**result.provenance.config, "fit": fit}
+    networks = read_networks(out)
+    assert networks is not None
+    preview = replace(result, provenance=replace(result.provenance, config=config))
+    with pytest.raises(OutputError, match="is a preview"):
+        pictures_of(preview, networks, load_gan(gan))
 
 
 def _no_networks(folder: Path) -> None:

@@ -11,16 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bozzetto.autoencode_job import AutoencodeJob, AutoencodeProgress, Pictures, check_mask, pictures_of
+from bozzetto.autoencode_job import AutoencodeJob, AutoencodeProgress, Pictures, find_segmenter, pictures_of
 from bozzetto.bench.datasets import HeadTruth
 from bozzetto.config import ComputeConfig, FitConfig, OptimConfig
 from bozzetto.disk import clear, leftovers
 from bozzetto.errors import InputError, OutputError
 from bozzetto.export.files import check_writable, write_text
 from bozzetto.gan.generator import Gan
+from bozzetto.gan.zoo import ZOO
 from bozzetto.general_check import Judge, read_heads
 from bozzetto.general_model import GeneralModel, load_general, save_general
-from bozzetto.inputs import find_gan
+from bozzetto.inputs import find_gan, mask_identity
 from bozzetto.keep import Interrupts
 from bozzetto.method.autoencode import FIRST, MOVES, autoencode_terms, batch_of, mirrored
 from bozzetto.method.guard import find_collapse, find_damage, find_trouble, recover, remember
@@ -28,10 +29,11 @@ from bozzetto.method.joint import JointState
 from bozzetto.method.problem import Problem
 from bozzetto.method.sampling import SceneDistribution, ViewDistribution
 from bozzetto.method.state import FitState, make_optimiser
-from bozzetto.nets.blocks import initialise
+from bozzetto.nets.networks import make_networks
 from bozzetto.results.partial import STATE, Partial, held, open_partial
 from bozzetto.results.provenance import plain
 from bozzetto.seeds import check_seed, seeded
+from bozzetto.segment.categories import find_category
 from bozzetto.types import Camera, DepthRange
 
 MAX_PICTURES = 1_000_000
@@ -45,7 +47,7 @@ ADVICE = "try a lower --config.lr or another --order"
 
 def working_folder(out: Path) -> Path:
     """Where it is kept what it takes to go on."""
-    return out.with_suffix(".training")
+    return out.with_suffix(".autoencoding")
 
 
 def autoencode(job: AutoencodeJob, progress: AutoencodeProgress) -> Path:
@@ -59,12 +61,10 @@ def autoencode(job: AutoencodeJob, progress: AutoencodeProgress) -> Path:
     """
     _check(job)
     model = load_general(job.model, job.device)
-    gan = find_gan(job.gan or model.facts.generator_name, job.device, "fp32")
-    if gan.info.resolution != model.facts.size:
-        raise InputError(
-            f"The general model '{model.facts.name}' reads pictures of {model.facts.size} px and the generator "
-            f"'{gan.info.name}' makes {gan.info.resolution}; name its own generator with --gan."
-        )
+    gan = _teacher(job, model, progress)
+    category = find_category(job.category or model.facts.category).name
+    find_segmenter(job.mask, category)  # complains now and not after the pictures
+    heads = None if job.validate is None else read_heads(job.validate, job.held, model.facts.size)
     folder = working_folder(job.out)
     if job.resume and job.out.exists() and not folder.exists():
         progress.on_note(f"{job.out} is there, and no training that is to go on; --overwrite makes it anew.")
@@ -73,17 +73,20 @@ def autoencode(job: AutoencodeJob, progress: AutoencodeProgress) -> Path:
     message = f"Stopped. {folder} keeps the training; go on with --resume."
     with held(partial), Interrupts(message) as interrupts:
         clear([one for suffix in (".safetensors", ".md") for one in leftovers(job.out.with_suffix(suffix))])
-        pictures, others = pictures_of(job, gan, partial, progress)
+        pictures, others = pictures_of(job, gan, category, partial, progress)
         training = Training(job, model, _problem_of(job, model, gan), pictures)
-        judge = _judge(job, training.problem, others)
+        judge = _judge(job, training.problem, others, heads)
         interrupts.patient = True
         training.run(partial, interrupts, progress, judge)
         interrupts.patient = False
         facts = replace(
             model.facts,
             name=job.name or job.out.stem,
+            category=category,
             licence=job.licence or model.facts.licence,
-            albedo=job.keep_albedo and (model.facts.albedo or training.with_albedo),
+            generator_name=gan.info.name,
+            generator_sha256=gan.info.sha256,
+            albedo=job.keep_albedo,
             pictures=len(pictures.image),
         )
         save_general(job.out, training.state.nets, facts)
@@ -98,13 +101,13 @@ class Training:
     def __init__(self, job: AutoencodeJob, model: GeneralModel, problem: Problem, pictures: Pictures) -> None:
         config, nets = job.config, model.networks
         if not model.facts.albedo:
-            initialise(nets.albedo, seeded(job.seed))
+            fresh = make_networks(model.facts.size, model.facts.w_dim, seeded(job.seed), "cpu", model.facts.width)
+            nets.albedo.load_state_dict(fresh.albedo.state_dict())
         first = config.albedo_iterations
         if first is None:
             first = 0 if model.facts.albedo else ALBEDO_ITERATIONS
         rows = (("albedo", FIRST, first), ("autoencode", MOVES, config.iterations))
         self.phases = [row for row in rows if row[2] > 0]
-        self.with_albedo = not model.facts.albedo and job.keep_albedo
         self.problem, self.config, self.pictures = problem, config, pictures
         self.state = FitState(nets, torch.Generator().manual_seed(job.order))
         self.scores: list[dict[str, Any]] = []
@@ -229,12 +232,10 @@ def _with(problem: Problem, photo: Tensor, mask: Tensor) -> Problem:
     return replace(problem, photo=photo, mask=mask, latent=_no_latents(photo))
 
 
-def _judge(job: AutoencodeJob, problem: Problem, others: Pictures | None) -> Judge | None:
+def _judge(job: AutoencodeJob, problem: Problem, others: Pictures | None, heads: HeadTruth | None) -> Judge | None:
     """What scores; None where nothing is held out."""
-    heads: HeadTruth | None = None
-    if job.validate is not None:
-        heads = read_heads(job.validate, job.held, problem.camera.size)
-        photo, mask = heads.image.to(job.device), heads.mask.to(job.device)
+    if heads is not None:
+        photo, mask = heads.image.to(job.device), heads.mask.float().to(job.device)
     elif others is not None:
         photo, mask = others.take(slice(None), job.device)
     else:
@@ -246,7 +247,6 @@ def _check(job: AutoencodeJob) -> None:
     config = job.config
     check_seed(job.seed)
     check_seed(job.order)
-    check_mask(job.mask)
     if job.out.suffix != ".safetensors":
         raise InputError(f"The model's file must end in .safetensors, not {job.out.name}.")
     if not 1 <= job.pictures <= MAX_PICTURES or not 0 <= job.held <= MAX_PICTURES:
@@ -264,6 +264,8 @@ def _check(job: AutoencodeJob) -> None:
         or config.lr == 0
     ):
         raise InputError("Iterations, weights and rates cannot be negative, and batch and rate not 0.")
+    if job.out.exists() and Path(job.model).exists() and job.out.samefile(job.model):
+        raise InputError("The new model cannot be written over the one that goes on; give another --out.")
     check_writable(job.out)
     if job.out.exists() and not (job.resume or job.overwrite):
         raise OutputError(f"{job.out} exists; start over with --overwrite.")
@@ -273,7 +275,24 @@ def _identity(job: AutoencodeJob, model: GeneralModel, gan: Gan) -> dict[str, An
     """What must agree for a training to be gone on with."""
     other = ("model", "out", "gan", "resume", "overwrite", "device", "name", "licence", "keep_albedo")
     kept = {f.name: plain(getattr(job, f.name)) for f in fields(job) if f.name not in other}
+    kept["mask"] = mask_identity(job.mask)
     return {**kept, "model_sha256": model.sha256, "generator_sha256": gan.info.sha256}
+
+
+def _teacher(job: AutoencodeJob, model: GeneralModel, progress: AutoencodeProgress) -> Gan:
+    """The generator. Raises InputError where it is not told, or makes pictures of another size."""
+    facts = model.facts
+    if job.gan is None and facts.generator_name not in {row.name for row in ZOO}:
+        raise InputError(f"The generator '{facts.generator_name}' of this model is not built in; name it with --gan.")
+    gan = find_gan(job.gan or facts.generator_name, job.device, "fp32")
+    if gan.info.resolution != facts.size:
+        raise InputError(
+            f"The general model '{facts.name}' reads pictures of {facts.size} px and the generator "
+            f"'{gan.info.name}' makes {gan.info.resolution}; name its own generator with --gan."
+        )
+    if gan.info.sha256 != facts.generator_sha256:
+        progress.on_note(f"'{gan.info.name}' is not the generator that '{facts.name}' was trained with before.")
+    return gan
 
 
 def card(job: AutoencodeJob, model: GeneralModel, count: int, scores: list[dict[str, Any]]) -> str:
@@ -287,7 +306,8 @@ def card(job: AutoencodeJob, model: GeneralModel, count: int, scores: list[dict[
         f"One set of networks for all photos of the kind that the generator `{facts.generator_name}` makes, "
         f"{facts.size} px; licence: {job.licence or facts.licence}.\n\n"
         f"- `{facts.name}` ({model.sha256}), trained on {facts.photos} photos, and then autoencoded "
-        f"on {count} pictures: {config.iterations} iterations of {config.batch}.\n"
+        f"on {count} pictures ({'psi ' + format(job.psi, 'g') if job.source is None else job.source.name}): "
+        f"{config.iterations} iterations of {config.batch}.\n"
         f"- Generator {facts.generator_sha256}; networks of width {facts.width:g}.\n"
         + (f"\n{head}{rows}" if names else "")
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -12,14 +13,15 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from bozzetto.config import AutoencodeConfig
-from bozzetto.errors import InputError
+from bozzetto.errors import CheckpointError, InputError, MissingExtraError, OutputError
 from bozzetto.gan.generator import Gan
 from bozzetto.gan.start import at_once
 from bozzetto.gan.training.images import load_images
-from bozzetto.inputs import category_of, parser_with_weights
+from bozzetto.inputs import digest, parser_with_weights
 from bozzetto.results.partial import Partial
-from bozzetto.segment.registry import MAKERS, Masked, mask_photo
-from bozzetto.segment.segmenter import covers_everything, mask_problem
+from bozzetto.segment.categories import find_category
+from bozzetto.segment.registry import MAKERS, is_at_hand, make_segmenter
+from bozzetto.segment.segmenter import Segmenter, covers_everything, mask_problem
 
 CHUNK = 256  # pictures of one file in the working folder
 LEAST = 32  # pictures
@@ -41,9 +43,9 @@ class AutoencodeJob:
     """Which model goes on, on what, and where it is written."""
 
     model: str | Path  # a general model's name, or its file
-    out: Path  # .safetensors; pictures, masks and state go to the folder beside it that ends in .training
+    out: Path  # .safetensors; pictures, masks and state go to the folder beside it that ends in .autoencoding
     source: Path | None = None  # folder or tar of photos, framed as the generator's; None: the generator's own pictures
-    gan: str | Gan | None = None  # None: the one that the model was trained with, by its name
+    gan: str | Gan | None = None  # None: the built-in one that the model was trained with
     config: AutoencodeConfig = field(default_factory=AutoencodeConfig)
     pictures: int = 6000  # of the source at most; or how many the generator draws
     psi: float = 0.9  # truncation of the pictures that the generator draws
@@ -53,7 +55,7 @@ class AutoencodeJob:
     category: str | None = None
     name: str | None = None
     licence: str | None = None  # None: the model's
-    keep_albedo: bool = True  # store A too, where the model that goes on has one
+    keep_albedo: bool = True  # store A too
     seed: int = 0  # of the pictures, and of an albedo network that begins anew
     order: int = 0  # seed of the order that the pictures are taken in
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -75,22 +77,24 @@ class Pictures:
 
 
 def pictures_of(
-    job: AutoencodeJob, gan: Gan, partial: Partial, progress: AutoencodeProgress
+    job: AutoencodeJob, gan: Gan, category: str, partial: Partial, progress: AutoencodeProgress
 ) -> tuple[Pictures, Pictures | None]:
     """Pictures to learn from and pictures held out, with masks, chunk by chunk; each chunk is kept once found."""
     extra = 0 if job.validate is not None else job.held
     images = _images(job, gan, extra, progress)
-    category = category_of(job.category, gan.info)
+    segmenter = find_segmenter(job.mask, category)
     kept: list[Pictures] = []
     lost = 0
     for start in range(0, len(images), CHUNK):
         name, part = f"pictures_{start:06d}.safetensors", images[start : start + CHUNK]
         found = partial.load(name)
         if found is None:
-            good = _with_masks(part, job.mask, category)
-            partial.save(name, {"image": good.image, "mask": good.mask})
-        else:
+            good = _with_masks(part, segmenter, category)
+            partial.save(name, {"image": good.image, "mask": good.mask}, {"of": digest(part)})
+        elif found[1] == {"of": digest(part)}:
             good = Pictures(**found[0])
+        else:
+            raise OutputError(f"{partial.folder} is of other pictures; start over with --overwrite.")
         lost += len(part) - len(good.image)
         kept.append(good)
         progress.on_count("masks", min(start + CHUNK, len(images)), len(images))
@@ -123,21 +127,37 @@ def _images(job: AutoencodeJob, gan: Gan, extra: int, progress: AutoencodeProgre
     return torch.cat(parts)
 
 
-def _with_masks(images: UInt8[Tensor, "n 3 s s"], mask: str, category: str) -> Pictures:
+def _with_masks(images: UInt8[Tensor, "n 3 s s"], segmenters: Sequence[Segmenter], category: str) -> Pictures:
     """Pictures with their masks, less those whose object nobody finds."""
-    name, weights = parser_with_weights(mask)
+    row = find_category(category)
     good: list[int] = []
     masks = []
     for i, image in enumerate(images):
-        found: Masked = mask_photo(image.float() / 255, category, segmenter=name, weights=weights)
-        nobody = name != "none" and found.segmenter == "none"  # the whole picture, for want of anything better
-        if not nobody and (mask_problem(found.mask[0]) is None or covers_everything(found.mask[0])):
-            good.append(i)
-            masks.append((found.mask[0] * 255).round().to(torch.uint8))
+        for segmenter in segmenters:
+            mask = segmenter(image[None].float() / 255, row).mask[0]
+            # One that covers everything is an object that fills the picture, unless another segmenter is to be asked.
+            if mask_problem(mask) is None or (len(segmenters) == 1 and covers_everything(mask)):
+                good.append(i)
+                masks.append((mask * 255).round().to(torch.uint8))
+                break
     return Pictures(images[good], torch.stack(masks) if masks else images.new_zeros(0, 1, *images.shape[-2:]))
 
 
-def check_mask(mask: str) -> None:
-    """Raise InputError for what is no segmenter that works on any picture."""
-    if parser_with_weights(mask)[0] not in ("auto", *MAKERS):
+def find_segmenter(mask: str, category: str) -> list[Segmenter]:
+    """The segmenters to ask, in order: the one that is named, or for `auto` the category's that are at hand.
+
+    Raises InputError, CheckpointError, MissingExtraError for one that cannot be used, and where there is none.
+    """
+    name, weights = parser_with_weights(mask)
+    if name in MAKERS:
+        return [make_segmenter(name, weights)]
+    if name != "auto":
         raise InputError(f"--mask names a segmenter: auto, {', '.join(MAKERS)}; not {mask!r}.")
+    found = []
+    for one in find_category(category).segmenters:
+        if is_at_hand(one):
+            with contextlib.suppress(MissingExtraError, CheckpointError):
+                found.append(make_segmenter(one))
+    if not found:
+        raise InputError(f"No segmenter for {category!r} is at hand; name one with --mask.")
+    return found

@@ -183,7 +183,6 @@ def check_fit(config: FitConfig, info: GanInfo) -> None:
     per_stage = ("albedo", "project", "factorise", "samples", "repeat")
     counts = [(name, getattr(s, name)) for s in config.stages for name in per_stage]
     positive = [
-        *(("samples", stage.samples) for stage in config.stages if stage.project > 0),
         *((name, getattr(config.project, name)) for name in ("collect_batches", "tail_layers")),
         ("feature_blocks", config.loss.feature_blocks),
         *((name, getattr(config.optim, name)) for name in ("lr", "prior_lr", "project_lr")),
@@ -205,6 +204,8 @@ def check_fit(config: FitConfig, info: GanInfo) -> None:
         ("chunk", config.compute.chunk),
         ("keep_mb", config.compute.keep_mb),
     ]
+    if any(stage.project > 0 and stage.samples == 0 for stage in config.stages):
+        raise InputError("Step 2 needs samples: give --samples above 0, or --project 0 for a fit to the photo alone.")
     for name, value in [*counts, *positive]:
         if not math.isfinite(value) or value < 0 or (value == 0 and (name, value) in positive):
             raise InputError(f"{name} cannot be {value}; give a number {'above' if value == 0 else 'from'} 0.")

@@ -64,7 +64,7 @@ from bozzetto.results.partial import Partial, differences, discard_partial, held
 from bozzetto.results.replace import check_replaceable, recover
 from bozzetto.seeds import check_seed
 from bozzetto.segment.registry import Masked
-from bozzetto.through_gan import fit_of, learned_to_project, pictures_of
+from bozzetto.through_gan import fit_of, pictures_of
 from bozzetto.types import Camera, DepthRange
 
 REFINE = "refine"  # the preset of a fit that begins with a general model
@@ -224,7 +224,7 @@ def run(
         )
         result = replace(result, provenance=provenance)
         if folder is not None and partial is not None:
-            if "gan" in formats and learned_to_project(fit_of(result)):
+            if "gan" in formats and fit_of(result)["stages"]:
                 result = replace(result, through_gan=pictures_of(result, nets.state(), job.gan))
             before = None if job.is_preview else preview
             result.save(folder, networks=nets.state(), log=keeper.log, formats=formats, preview=before)

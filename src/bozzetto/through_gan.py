@@ -57,7 +57,7 @@ def pictures_of(result: Reconstruction, networks: Mapping[str, Tensor], gan: Gan
 
     Raises:
         InputError: the generator is another one, or `steps` is out of range.
-        OutputError: the record does not say how it was fitted, E was not trained, or the networks are not its own.
+        OutputError: the record does not say how it was fitted, it is a preview, or the networks are not its own.
     """
     name, sha256 = result.provenance.generator_name, result.provenance.generator_sha256
     if gan.info.sha256 != sha256:
@@ -81,18 +81,22 @@ def pictures_of(result: Reconstruction, networks: Mapping[str, Tensor], gan: Gan
         category = category if isinstance(category, str) and category in CATEGORIES else "object"
     except (AttributeError, KeyError, TypeError) as error:
         raise OutputError("This result's settings are not complete; reconstruct the photo again.") from error
-    if not trained:
-        raise OutputError("This result was fitted without step 2, which teaches E; use a preset that has it.")
-    encoder = OffsetEncoder(result.size, gan.info.w_dim)
-    try:
-        encoder.load_state_dict({key[7:]: t for key, t in networks.items() if key.startswith("offset.")})
-    except RuntimeError as error:
-        raise OutputError("The networks of this result do not fit its size; reconstruct the photo again.") from error
+    if not fit["stages"]:
+        raise OutputError("This result is a preview, which looked for no latent; fit the photo, without --refine 0.")
+    encoder = OffsetEncoder(result.size, gan.info.w_dim) if trained else None
+    if encoder is not None:
+        try:
+            encoder.load_state_dict({key[7:]: t for key, t in networks.items() if key.startswith("offset.")})
+        except RuntimeError as error:
+            raise OutputError(
+                "The networks of this result do not fit its size; reconstruct the photo again."
+            ) from error
+        encoder = encoder.requires_grad_(False).to(gan.device)
     return through_gan(
         result.factors(),
         result.mask[None],
         result.latent,
-        encoder.requires_grad_(False).to(gan.device),
+        encoder,
         gan,
         result.camera,
         result.depth_range,

@@ -184,6 +184,7 @@ def _step(phase: Phase, problem: Problem, state: FitState) -> Callable[[], dict[
         return collect
     photos = len(problem.photo)
     if phase.samples == 0:
+        state.collected = []  # of a stage before
         alone = FactoriseStep(problem, state.nets, problem.photo.new_zeros(0, *problem.photo.shape), 0, phase.mirror)
         return lambda: alone.descend(state.generator)
     # [batches, photos * Np] to [batches * Np, photos]: what a photo's samples are drawn from.

@@ -68,16 +68,18 @@ def renderings(
 def first_guess(
     images: Float[Tensor, "m 3 s s"],
     latent: Float[Tensor, "l d"],
-    encoder: OffsetEncoder,
+    encoder: OffsetEncoder | None,
     gan: Gan,
     cloud: Whitening,
     config: ProjectConfig,
 ) -> Float[Tensor, "m d"]:
-    """Whitened latents that E points to.
+    """Whitened latents that E points to; the photo's own where there is no E.
 
     An offset that is longer than two random latents are apart leads to where the generator was never taught to draw;
     it keeps its direction and is cut to that length.
     """
+    if encoder is None:
+        return cloud.from_w(latent.mean(dim=0)).expand(len(images), -1)
     before, after = tail_ends(gan, config.tail_layers)
     own = gan.image_from_w(latent[None]) / 2 + 0.5 if config.relative else None
     item = torch.zeros(len(images), dtype=torch.int64, device=images.device)
@@ -191,7 +193,7 @@ def through_gan(
     factors: Factors,
     mask: Float[Tensor, "1 1 s s"],
     latent: Float[Tensor, "l d"],
-    encoder: OffsetEncoder,
+    encoder: OffsetEncoder | None,
     gan: Gan,
     camera: Camera,
     depth_range: DepthRange,
@@ -208,7 +210,7 @@ def through_gan(
         factors: of one photo; its view and light are those of the photo.
         mask: the object in the photo's pose.
         latent: w of the photo.
-        encoder: E of the fit.
+        encoder: E of the fit; None where none was trained: every latent sets out from the photo's or its neighbour's.
         turn_view: views, in the photo's light.
         relight_light: lights, in the photo's pose.
         config: how E's answer was used in step 2.
