@@ -96,7 +96,7 @@ def test_it_leaves_a_model_that_explains_pictures_better(folder: Path, tmp_path:
         ("autoencode", i, 40) for i in range(1, 41)
     ]
     assert not working_folder(path).exists()
-    assert "autoencoded on 40 pictures: 40 iterations of 3" in path.with_suffix(".md").read_text("utf-8")
+    assert "autoencoded on 40 pictures (psi 0.9): 40 iterations of 3" in path.with_suffix(".md").read_text("utf-8")
     made = reconstruct(photo(), str(folder / "gan.safetensors"), mask="none", general=str(path), refine=0)
     first = reconstruct(
         photo(), str(folder / "gan.safetensors"), mask="none", general=str(folder / "first.safetensors"), refine=0

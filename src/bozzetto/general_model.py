@@ -37,12 +37,12 @@ BUILT_IN: tuple[BuiltIn, ...] = (
     BuiltIn(
         name="heads",
         file="heads_general_64.safetensors",
-        sha256="40e2809577f98037f9386a3cb2483fbfb68d9f7e7e735016b7cbdc858607f4cf",
+        sha256="727cb0d88ce0e04ab1d6c515cd667524fb10fe5ddedf5c35f19869a4cc4fec78",
     ),
     BuiltIn(
         name="cats",
         file="cats_general_64.safetensors",
-        sha256="3adf6f80a6405d5ceaeb609d8a08bb0a3e3b37a26b00fb4b7d6240051e3e2862",
+        sha256="e66e71b5234c2eb64e98c627038dd2f279e95a5c33c8fb1dc11391b57b71f654",
     ),
     BuiltIn(
         name="faces",

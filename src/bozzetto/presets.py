@@ -42,7 +42,7 @@ PRESETS: dict[str, FitConfig] = {
     # depth is held near what the model sees.
     "refine": FitConfig(
         stages=(Stage(albedo=120, project=0, factorise=150, samples=0, mirror=True, mirror_albedo=True),),
-        optim=OptimConfig(lr=8e-4, final_lr=0.05, project_lr=5e-4),
+        optim=OptimConfig(lr=4e-4, final_lr=0.05, project_lr=5e-4),
         loss=LossConfig(smooth_depth_weight=4.0, prior_weight=0.5),
         project=ProjectConfig(collect_batches=16, teach=True),
         prior=PriorConfig(iterations=0),

@@ -37,7 +37,7 @@ class Samples(NamedTuple):
 class FactoriseStep:
     """View and light from each projected sample, depth and albedo from its photo; and all of step 1's loss.
 
-    With no samples step 1's loss of the photo is all there is, and V, L and D move too.
+    With no samples that loss, the pull to the prior and what is known of turned pictures are all there is.
     """
 
     moves = MOVES
