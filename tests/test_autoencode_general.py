@@ -17,7 +17,7 @@ from torch import Tensor
 from bozzetto import autoencode_general, autoencode_job
 from bozzetto.autoencode_general import autoencode, working_folder
 from bozzetto.autoencode_job import AutoencodeJob
-from bozzetto.config import AutoencodeConfig, ViewConfig
+from bozzetto.config import AutoencodeConfig, Stage, ViewConfig
 from bozzetto.errors import FitError, InputError, OutputError
 from bozzetto.export.images import picture, write_png
 from bozzetto.gan.zoo import load_gan
@@ -27,7 +27,7 @@ from bozzetto.nets.networks import make_networks
 from bozzetto.pipeline import reconstruct
 from bozzetto.segment.segmenter import Segmentation
 from tiny_heads import write_heads
-from tiny_run import SIZE, photo, write_gan
+from tiny_run import CONFIG, INVERSION, SIZE, photo, write_gan
 
 SHORT = AutoencodeConfig(iterations=9, batch=3, lr=1e-3)
 
@@ -259,3 +259,16 @@ def test_heads_with_true_depth_score(folder: Path, tmp_path: Path) -> None:
     assert {"score", "photo_l1", "side_x100", "mad_mesh_deg"} == set(heard.scores[-1][1])
     assert heard.scores[-1][1]["score"] == heard.scores[-1][1]["mad_mesh_deg"]
     assert "| iteration | side_x100 | mad_mesh_deg | photo_l1 |" in path.with_suffix(".md").read_text("utf-8")
+
+
+def test_no_seed_changes_a_refinement_to_the_photo_alone(folder: Path) -> None:
+    """It begins with the model's networks and draws nothing; with samples seeds do differ."""
+
+    def make(stage: Stage, seed: int) -> Tensor:
+        config = replace(CONFIG, stages=(stage,), project=replace(CONFIG.project, tail_layers=1))
+        given = {"mask": "none", "general": str(folder / "first.safetensors"), "inversion": INVERSION}
+        return reconstruct(photo(), str(folder / "gan.safetensors"), config=config, seed=seed, **given).depth  # type: ignore[arg-type]
+
+    alone, sampled = Stage(2, 0, 3, samples=0, mirror=True), Stage(2, 1, 3, samples=2, mirror=True)
+    assert torch.equal(make(alone, 0), make(alone, 5))
+    assert not torch.equal(make(sampled, 0), make(sampled, 5))

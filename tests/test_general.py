@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bozzetto import train_general
-from bozzetto.config import FitConfig, GeneralConfig, Round, Stage, TurnConfig
+from bozzetto.config import GeneralConfig, Round, Stage, TurnConfig
 from bozzetto.errors import CheckpointError, InputError, OutputError
 from bozzetto.export.sheet import factor_tiles
 from bozzetto.gan.invert import InvertConfig
@@ -236,20 +236,6 @@ def test_a_refinement_of_no_movement_is_the_preview(model: GeneralModel, trained
     for name in ("depth", "albedo", "view", "light", "recon"):
         assert torch.equal(getattr(made, name), getattr(preview, name)), name
     assert not torch.equal(made.latent, preview.latent)
-
-
-def test_no_seed_changes_a_refinement_to_the_photo_alone(model: GeneralModel, trained: tuple[Path, Heard]) -> None:
-    """It begins with the model's networks and draws nothing; with samples seeds do differ."""
-    gan = str(trained[0].parent / "gan.safetensors")
-
-    def make(config: FitConfig, seed: int) -> Tensor:
-        given = {"mask": "none", "general": model, "inversion": INVERSION}
-        return reconstruct(photo(), gan, config=config, seed=seed, **given).depth  # type: ignore[arg-type]
-
-    alone = replace(CONFIG, stages=(Stage(2, 0, 3, samples=0, mirror=True),))
-    assert torch.equal(make(alone, 0), make(alone, 5))
-    sampled = replace(CONFIG, stages=(Stage(2, 1, 3, samples=2, mirror=True),))
-    assert not torch.equal(make(sampled, 0), make(sampled, 5))
 
 
 def test_the_folder_holds_preview_and_refinement(

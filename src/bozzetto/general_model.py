@@ -47,7 +47,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
     BuiltIn(
         name="faces",
         file="faces_general_64.safetensors",
-        sha256="59ff0d3ae7c4bacdaea456b54c24ecd8131999fcb742964cb59ff3046484df96",
+        sha256="0229fffa9f4f9221fb0be3089934e5c9ac0bfd89e2a74e84f2bf6f9d0c995edf",
     ),
 )
 
