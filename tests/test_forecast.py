@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bozzetto import forecast
 from bozzetto.bench.memory import Cell, measured
 from bozzetto.cli.main import execute
-from bozzetto.config import TurnConfig
+from bozzetto.config import Stage, TurnConfig
 from bozzetto.errors import InputError
 from bozzetto.export.images import picture
 from bozzetto.forecast import (
@@ -120,6 +120,18 @@ def test_fewer_samples_at_once_never_take_more() -> None:
         assert all(fewer[phase] <= more[phase] for phase in more)
     assert peaks[2]["stage 2 project"] < peaks[0]["stage 2 project"]
     assert [*peaks[0]][:: len(peaks[0]) - 1] == ["inversion", "result"]
+
+
+def test_a_fit_to_the_photo_alone_can_be_kept_smaller_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inversion and pictures through the GAN come in parts, also where no samples are drawn."""
+    job = planned()
+    alone = replace(job, config=replace(job.config, stages=(Stage(2, 0, 2, samples=0, mirror=True),)))
+    tried: list[int] = []
+    peak = Forecast.peak
+    monkeypatch.setattr(Forecast, "peak", lambda cast, compute: tried.append(compute.chunk) or peak(cast, compute))
+    with pytest.raises(InputError, match="memory are needed"):
+        fitted(alone, 1.0)
+    assert tried == [0, 0, 2, 1]
 
 
 def test_a_limit_takes_the_gentlest_settings_that_keep_it() -> None:

@@ -320,7 +320,9 @@ def fitted(job: Plan, limit: float) -> Plan:
         InputError: the smallest chunks take more.
     """
     forecast, least = Forecast(job), None
-    for keep_mb, chunk in settings_within(max([row.samples for row in forecast.rows], default=1)):
+    # Where no samples are drawn it is the inversion and the pictures through the GAN that come in smaller parts.
+    most = max((row.samples or THROUGH_GAN for row in forecast.rows), default=1)
+    for keep_mb, chunk in settings_within(most):
         compute = job.config.compute
         compute = replace(compute, keep_mb=compute.keep_mb if keep_mb is None else min(keep_mb, compute.keep_mb))
         compute = replace(compute, chunk=chunk if compute.chunk == 0 else min(chunk or compute.chunk, compute.chunk))
