@@ -21,7 +21,7 @@ from bozzetto.gan.generator import Gan
 from bozzetto.gan.zoo import ZOO
 from bozzetto.general_check import Judge, read_heads
 from bozzetto.general_model import GeneralModel, load_general, save_general
-from bozzetto.inputs import find_gan, mask_identity
+from bozzetto.inputs import category_of, find_gan, mask_identity
 from bozzetto.keep import Interrupts
 from bozzetto.method.autoencode import FIRST, MOVES, autoencode_terms, batch_of, mirrored
 from bozzetto.method.guard import find_collapse, find_damage, find_trouble, recover, remember
@@ -33,7 +33,7 @@ from bozzetto.nets.networks import make_networks
 from bozzetto.results.partial import STATE, Partial, held, open_partial
 from bozzetto.results.provenance import plain
 from bozzetto.seeds import check_seed, seeded
-from bozzetto.segment.categories import find_category
+from bozzetto.segment.categories import CATEGORIES
 from bozzetto.types import Camera, DepthRange
 
 MAX_PICTURES = 1_000_000
@@ -62,7 +62,8 @@ def autoencode(job: AutoencodeJob, progress: AutoencodeProgress) -> Path:
     _check(job)
     model = load_general(job.model, job.device)
     gan = _teacher(job, model, progress)
-    category = find_category(job.category or model.facts.category).name
+    known = model.facts.category if model.facts.category in CATEGORIES else gan.info.category
+    category = category_of(job.category, replace(gan.info, category=known))
     find_segmenter(job.mask, category)  # complains now and not after the pictures
     heads = None if job.validate is None else read_heads(job.validate, job.held, model.facts.size)
     folder = working_folder(job.out)

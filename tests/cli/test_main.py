@@ -40,7 +40,7 @@ def sentence(capsys: pytest.CaptureFixture[str]) -> str:
         (["reconstruct", "PHOTO", "--device", "toaster"], 2, "no device 'toaster'"),
         (["reconstruct", "PHOTO", "--category", "sofa"], 2, "no category 'sofa'"),
         (["reconstruct", "PHOTO", "--albedo", "1", "2", "--project", "1", "2", "3"], 2, "do not add up"),
-        (["reconstruct", "PHOTO", "--samples", "0"], 2, "samples cannot be 0"),
+        (["reconstruct", "PHOTO", "--project", "5", "--samples", "0"], 2, "Step 2 needs samples"),
         (["reconstruct", "PHOTO", "--albedo", "-3"], 2, "albedo cannot be -3"),
         (["reconstruct", "PHOTO", "--lr", "nan"], 2, "lr cannot be nan"),
         (["reconstruct", "PHOTO", "--tail-layers", "99"], 2, "mapping layers"),
