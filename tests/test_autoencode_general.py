@@ -173,6 +173,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(folder: Path, tmp_path: Path) -
     refused(InputError, "cannot be negative", config=replace(SHORT, lr=0.0))
     refused(InputError, "cannot be negative", config=replace(SHORT, batch=0))
     refused(InputError, "seed cannot be", order=-1)
+    refused(InputError, "nothing to train", config=replace(SHORT, iterations=0, albedo_iterations=0))
     refused(InputError, "at least 1", validate=tmp_path, held=0)
     out.write_bytes(b"mine")
     with pytest.raises(OutputError, match="start over with --overwrite"):
@@ -248,8 +249,9 @@ def test_another_generator_is_told_and_kept(folder: Path, tmp_path: Path) -> Non
     other, heard = write_gan(tmp_path / "other.safetensors", seed=9), Heard()
     path = autoencode(job_of(folder, tmp_path / "x.safetensors", gan=str(other), category="cat"), heard)
     assert any("is not the generator that 'first' was trained with" in note for note in heard.notes)
-    facts = load_general(path).facts
-    assert (facts.generator_sha256, facts.category) == (load_gan(other).info.sha256, "cat")
+    facts, sha256 = load_general(path).facts, load_gan(other).info.sha256
+    assert (facts.generator_sha256, facts.category) == (sha256, "cat")
+    assert f"Generator {sha256}" in path.with_suffix(".md").read_text("utf-8")
 
 
 def test_heads_with_true_depth_score(folder: Path, tmp_path: Path) -> None:

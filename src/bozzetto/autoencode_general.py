@@ -19,8 +19,8 @@ from bozzetto.errors import InputError, OutputError
 from bozzetto.export.files import check_writable, write_text
 from bozzetto.gan.generator import Gan
 from bozzetto.gan.zoo import ZOO
-from bozzetto.general_check import Judge, read_heads
-from bozzetto.general_model import GeneralModel, load_general, save_general
+from bozzetto.general_check import Judge, read_heads, score_table
+from bozzetto.general_model import GeneralFacts, GeneralModel, load_general, save_general
 from bozzetto.inputs import category_of, find_gan, mask_identity
 from bozzetto.keep import Interrupts
 from bozzetto.method.autoencode import FIRST, MOVES, autoencode_terms, batch_of, mirrored
@@ -91,7 +91,7 @@ def autoencode(job: AutoencodeJob, progress: AutoencodeProgress) -> Path:
             pictures=len(pictures.image),
         )
         save_general(job.out, training.state.nets, facts)
-        write_text(job.out.with_suffix(".md"), card(job, model, len(pictures.image), training.scores))
+        write_text(job.out.with_suffix(".md"), card(facts, job, model, training.scores))
         partial.remove()
     return job.out
 
@@ -265,6 +265,8 @@ def _check(job: AutoencodeJob) -> None:
         or config.lr == 0
     ):
         raise InputError("Iterations, weights and rates cannot be negative, and batch and rate not 0.")
+    if config.iterations == 0 and config.albedo_iterations == 0:
+        raise InputError("There is nothing to train; give --config.iterations above 0.")
     if job.out.exists() and Path(job.model).exists() and job.out.samefile(job.model):
         raise InputError("The new model cannot be written over the one that goes on; give another --out.")
     check_writable(job.out)
@@ -296,19 +298,16 @@ def _teacher(job: AutoencodeJob, model: GeneralModel, progress: AutoencodeProgre
     return gan
 
 
-def card(job: AutoencodeJob, model: GeneralModel, count: int, scores: list[dict[str, Any]]) -> str:
-    """A model card in Markdown."""
-    names = [name for name in ("side_x100", "mad_mesh_deg", "photo_l1") if scores and name in scores[0]]
-    head = "| iteration | " + " | ".join(names) + " |\n|" + "---|" * (len(names) + 1) + "\n"
-    rows = "".join(f"| {line['done']} | " + " | ".join(f"{line[n]:.3f}" for n in names) + " |\n" for line in scores)
-    facts, config = model.facts, job.config
+def card(facts: GeneralFacts, job: AutoencodeJob, before: GeneralModel, scores: list[dict[str, Any]]) -> str:
+    """A model card in Markdown. facts: of the new model, which went on from `before`."""
+    config, table = job.config, score_table(scores, "iteration", "done")
+    source = f"psi {job.psi:g}" if job.source is None else job.source.name
     return (
-        f"# {job.name or job.out.stem}: a general model\n\n"
+        f"# {facts.name}: a general model\n\n"
         f"One set of networks for all photos of the kind that the generator `{facts.generator_name}` makes, "
-        f"{facts.size} px; licence: {job.licence or facts.licence}.\n\n"
-        f"- `{facts.name}` ({model.sha256}), trained on {facts.photos} photos, and then autoencoded "
-        f"on {count} pictures ({'psi ' + format(job.psi, 'g') if job.source is None else job.source.name}): "
-        f"{config.iterations} iterations of {config.batch}.\n"
-        f"- Generator {facts.generator_sha256}; networks of width {facts.width:g}.\n"
-        + (f"\n{head}{rows}" if names else "")
+        f"{facts.size} px; licence: {facts.licence}.\n\n"
+        f"- `{before.facts.name}` ({before.sha256}), trained on {facts.photos} photos, and then autoencoded "
+        f"on {facts.pictures} pictures ({source}): {config.iterations} iterations of {config.batch}.\n"
+        f"- Generator {facts.generator_sha256}; networks of width {facts.width:g}"
+        f"{''.join(f', without {name[:-1]}' for name in facts.absent)}.\n" + (f"\n{table}" if table else "")
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -47,6 +49,18 @@ class Judge:
         for name in ("side_x100", "mad_mesh_deg"):
             found[name] = sum(row[name] for row in rows) / len(rows)
         return {"score": found["mad_mesh_deg"], **found}
+
+
+def score_table(lines: Sequence[Mapping[str, Any]], step: str, key: str) -> str:
+    """What judges said, as a table in Markdown; empty where nothing was said.
+
+    step: heading of the first column, which stands under `key` in a line.
+    """
+    names = [name for name in ("side_x100", "mad_mesh_deg", "photo_l1") if lines and name in lines[0]]
+    if not names:
+        return ""
+    head = f"| {step} | " + " | ".join(names) + " |\n|" + "---|" * (len(names) + 1) + "\n"
+    return head + "".join(f"| {line[key]} | " + " | ".join(f"{line[n]:.3f}" for n in names) + " |\n" for line in lines)
 
 
 def judge_of(job: GeneralJob, config: GeneralConfig, gan: Gan, held: Source, progress: GeneralProgress) -> Judge | None:

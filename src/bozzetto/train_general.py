@@ -18,7 +18,7 @@ from bozzetto.errors import InputError, OutputError
 from bozzetto.export.files import check_writable, write_text
 from bozzetto.gan.generator import Gan
 from bozzetto.gather import Gatherer
-from bozzetto.general_check import Judge, judge_of
+from bozzetto.general_check import Judge, judge_of, score_table
 from bozzetto.general_job import GeneralJob, GeneralProgress, Source, photos_of, plans_of
 from bozzetto.general_model import GeneralFacts, save_general
 from bozzetto.ingredients import JUDGES
@@ -226,9 +226,7 @@ def _facts(job: GeneralJob, config: GeneralConfig, gan: Gan, problem: Problem) -
 def card(facts: GeneralFacts, config: GeneralConfig, log: Sequence[Mapping[str, Any]]) -> str:
     """A model card in Markdown."""
     checks = [line for line in log if "score" in line]
-    names = [name for name in ("side_x100", "mad_mesh_deg", "photo_l1") if checks and name in checks[0]]
-    head = "| epoch | " + " | ".join(names) + " |\n|" + "---|" * (len(names) + 1) + "\n"
-    rows = "".join(f"| {line['epoch']} | " + " | ".join(f"{line[n]:.3f}" for n in names) + " |\n" for line in checks)
+    table = score_table(checks, "epoch", "epoch")
     rounds = "; ".join(
         f"{r.epochs} epochs of {r.albedo}/{r.project}/{r.factorise} at Np {r.samples}" for r in config.rounds
     )
@@ -239,5 +237,5 @@ def card(facts: GeneralFacts, config: GeneralConfig, log: Sequence[Mapping[str, 
         f"- Fitted to {facts.photos} photos: {rounds}; batches of {config.batch}; prior: {config.fit.prior.shape}.\n"
         f"- Generator {facts.generator_sha256}; networks of width {facts.width:g}"
         f"{''.join(f', without {name[:-1]}' for name in facts.absent)}.\n"
-        f"- The best networks on photos that were held out are the ones kept.\n" + (f"\n{head}{rows}" if checks else "")
+        f"- The best networks on photos that were held out are the ones kept.\n" + (f"\n{table}" if table else "")
     )

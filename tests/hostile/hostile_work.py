@@ -136,37 +136,10 @@ class TrainGan(Work):
         assert all(name[0] != "." for name in left(root / "g.training"))
 
 
-class Autoencode(Work):
-    """A general model that goes on for a few steps, on the generator's own pictures."""
-
-    def __init__(self, gan: Path, folder: Path) -> None:
-        self.gan, self.first, self.whole = gan, folder / "first.safetensors", folder / "whole.safetensors"
-        assert run(["general", "train", "--gan", gan, "-o", self.first, *GENERAL]).code == 0
-        shutil.rmtree(folder / "first.training")
-        assert run(self._argv(self.whole)).code == 0
-        self.expected, self.card = load_file(self.whole), self.whole.with_suffix(".md").read_text()
-
-    def _argv(self, out: Path) -> list[str | Path]:
-        given = ["general", "autoencode", self.first, "--gan", self.gan, "-o", out, "--name", "m"]
-        short = ["--config.iterations", "3", "--config.albedo-iterations", "2", "--config.batch", "2"]
-        return [*given, *short, "--pictures", "32", "--held", "2", "--mask", "none"]
-
-    def argv(self, root: Path) -> list[str | Path]:
-        return self._argv(root / "m.safetensors")
-
-    def check_whole(self, root: Path) -> None:
-        if (root / "m.safetensors").exists():
-            load_general(root / "m.safetensors")
-
-    def check(self, root: Path) -> None:
-        out = root / "m.safetensors"
-        same(out, self.whole, self.expected)
-        assert out.with_suffix(".md").read_text() == self.card
-        assert left(root) == ["m.md", "m.safetensors"]
-
-
 class TrainGeneral(Work):
     """A general model of a few steps, of three of the generator's own pictures."""
+
+    files: tuple[str, ...] = ("m.md", "m.safetensors", "m.training")  # what is left
 
     def __init__(self, gan: Path, folder: Path) -> None:
         self.gan, self.whole = gan, folder / "whole.safetensors"
@@ -184,5 +157,26 @@ class TrainGeneral(Work):
         out = root / "m.safetensors"
         same(out, self.whole, self.expected)
         assert out.with_suffix(".md").read_text() == self.card
-        assert left(root) == ["m.md", "m.safetensors", "m.training"]
-        assert all(name[0] != "." for name in left(root / "m.training"))
+        assert left(root) == [*self.files]
+        assert all(path.name[0] != "." for path in root.glob("m.training/*"))
+
+
+class Autoencode(TrainGeneral):
+    """A general model that goes on for a few steps, on the generator's own pictures; it clears up at its end."""
+
+    files = ("m.md", "m.safetensors")
+
+    def __init__(self, gan: Path, folder: Path) -> None:
+        self.gan, self.first, self.whole = gan, folder / "first.safetensors", folder / "whole.safetensors"
+        assert run(["general", "train", "--gan", gan, "-o", self.first, *GENERAL]).code == 0
+        shutil.rmtree(folder / "first.training")
+        assert run(self._argv(self.whole)).code == 0
+        self.expected, self.card = load_file(self.whole), self.whole.with_suffix(".md").read_text()
+
+    def _argv(self, out: Path) -> list[str | Path]:
+        given = ["general", "autoencode", self.first, "--gan", self.gan, "-o", out, "--name", "m"]
+        short = ["--config.iterations", "3", "--config.albedo-iterations", "2", "--config.batch", "2"]
+        return [*given, *short, "--pictures", "32", "--held", "2", "--mask", "none"]
+
+    def argv(self, root: Path) -> list[str | Path]:
+        return self._argv(root / "m.safetensors")
