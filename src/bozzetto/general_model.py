@@ -47,7 +47,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
     BuiltIn(
         name="faces",
         file="faces_general_64.safetensors",
-        sha256="0229fffa9f4f9221fb0be3089934e5c9ac0bfd89e2a74e84f2bf6f9d0c995edf",
+        sha256="f1bbba988ac0428ec3f00cdc271853342dc71cbcdf6fbf9568cbb67e994cd3d3",
     ),
 )
 
