@@ -1,4 +1,4 @@
-"""Memory that a training keeps."""
+"""Memory that a training keeps, and numbers that it does not."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from bozzetto.processes import without_denormals
 
 FAULTS = """
 import resource, sys, torch
@@ -33,3 +36,13 @@ def test_held_memory_is_not_asked_for_again() -> None:
         told[how] = found.stdout.split()
     assert told["hold"][0] == "True"
     assert int(told["hold"][1]) * 4 < int(told["as it is"][1])
+
+
+def test_numbers_below_the_normal_ones_are_0_inside_and_themselves_outside() -> None:
+    tiny = torch.full((4,), 2.0**-126)
+    with without_denormals() as can:
+        if not can:
+            pytest.skip("this CPU keeps them")
+        assert (tiny / 4).tolist() == [0.0] * 4
+        assert (tiny * 1.5).tolist() == [1.5 * 2.0**-126] * 4
+    assert (tiny / 4).tolist() == [2.0**-128] * 4

@@ -30,6 +30,7 @@ from bozzetto.method.problem import Problem
 from bozzetto.method.sampling import SceneDistribution, ViewDistribution
 from bozzetto.method.state import FitState, make_optimiser
 from bozzetto.nets.networks import make_networks
+from bozzetto.processes import without_denormals
 from bozzetto.results.partial import STATE, Partial, held, open_partial
 from bozzetto.results.provenance import plain
 from bozzetto.seeds import check_seed, seeded
@@ -72,7 +73,7 @@ def autoencode(job: AutoencodeJob, progress: AutoencodeProgress) -> Path:
         return job.out
     partial = open_partial(folder, _identity(job, model, gan), job.resume, job.overwrite)
     message = f"Stopped. {folder} keeps the training; go on with --resume."
-    with held(partial), Interrupts(message) as interrupts:
+    with held(partial), without_denormals(), Interrupts(message) as interrupts:
         clear([one for suffix in (".safetensors", ".md") for one in leftovers(job.out.with_suffix(suffix))])
         pictures, others = pictures_of(job, gan, category, partial, progress)
         training = Training(job, model, _problem_of(job, model, gan), pictures)

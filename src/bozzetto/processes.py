@@ -1,9 +1,11 @@
-"""Processes that train: several together, launched by torchrun (who this one is, its share, sums over all); memory."""
+"""Processes that train: several together, launched by torchrun (who this one is, its share, sums over all); speed."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+from collections.abc import Iterator
 
 import torch
 import torch.distributed as dist
@@ -28,6 +30,20 @@ def hold_memory() -> bool:
     # Both: one alone ends glibc's own adapting of the other.
     large = any(set_option(_M_MMAP_THRESHOLD, size) for size in (2**30, 2**25))
     return large and bool(set_option(_M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+@contextlib.contextmanager
+def without_denormals() -> Iterator[bool]:
+    """Take numbers too small for float32's normal form as 0, in this thread and those that it starts meanwhile.
+
+    Weight decay brings the weights of channels that died down to such numbers after some thousand iterations, and a CPU
+    computes with them many times slower (docs/log.md). Gives whether the CPU can.
+    """
+    can = bool(torch.set_flush_denormal(True))
+    try:
+        yield can
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def join(device: torch.device) -> torch.device:
