@@ -37,7 +37,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
     BuiltIn(
         name="heads",
         file="heads_general_64.safetensors",
-        sha256="727cb0d88ce0e04ab1d6c515cd667524fb10fe5ddedf5c35f19869a4cc4fec78",
+        sha256="10c2b39fcbf7e482922550ca34226df67ed6ea081cb2d20030485c91963c3f96",
     ),
     BuiltIn(
         name="cats",
