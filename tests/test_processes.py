@@ -45,4 +45,7 @@ def test_numbers_below_the_normal_ones_are_0_inside_and_themselves_outside() -> 
             pytest.skip("this CPU keeps them")
         assert (tiny / 4).tolist() == [0.0] * 4
         assert (tiny * 1.5).tolist() == [1.5 * 2.0**-126] * 4
+        with without_denormals():
+            pass
+        assert (tiny / 4).tolist() == [0.0] * 4  # as it was
     assert (tiny / 4).tolist() == [2.0**-128] * 4

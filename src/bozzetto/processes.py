@@ -39,11 +39,12 @@ def without_denormals() -> Iterator[bool]:
     Weight decay brings the weights of channels that died down to such numbers after some thousand iterations, and a CPU
     computes with them many times slower (docs/log.md). Gives whether the CPU can.
     """
+    before = bool(torch.tensor(torch.finfo(torch.float32).tiny) / 2 == 0)  # torch does not tell
     can = bool(torch.set_flush_denormal(True))
     try:
         yield can
     finally:
-        torch.set_flush_denormal(False)
+        torch.set_flush_denormal(before)
 
 
 def join(device: torch.device) -> torch.device:
