@@ -94,8 +94,8 @@ def test_pictures_beyond_the_photos_own_turn(crowd: Crowd, yaw: Yaw) -> None:
     reached = torch.rad2deg(wide[:, 1])
     assert reached[:n].tolist() == pytest.approx([CONFIG.wide_deg / n * (i + 1) for i in range(n)], rel=0.2)
     assert torch.equal(wide[n:], mirror_view(wide[:n]))
-    # They are pictures of a turned object, the crowd's own nearly to the pixel; the view that is told grows evenly along
-    # the path, which the crowd's turn does not, so it is a few degrees off in between, and right at the end.
+    # They are pictures of a turned object, the crowd's own nearly to the pixel; the view that is told grows evenly
+    # along the path, which the crowd's turn does not, so it is a few degrees off in between, and right at the end.
     degrees = torch.arange(0.0, 2 * CONFIG.wide_deg, 0.5)
     z = torch.zeros(len(degrees), 4)
     z[:, 0] = torch.deg2rad(degrees) / YAW
