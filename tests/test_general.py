@@ -25,6 +25,7 @@ from bozzetto.keep import Interrupted, Quiet
 from bozzetto.method.joint import JointEvent
 from bozzetto.nets.networks import make_networks
 from bozzetto.pipeline import plan, reconstruct
+from bozzetto.presets import find_preset
 from bozzetto.results import Reconstruction
 from bozzetto.results.folder import read_preview
 from bozzetto.train_general import card, train, working_folder
@@ -289,6 +290,15 @@ def test_what_does_not_go_together_is_refused(model: GeneralModel, trained: tupl
         plan(photo(), gan, preset="refine")
     with pytest.raises(InputError, match="--refine cannot be -1"):
         plan(photo(), gan, general=model, refine=-1)
+    # Samples are E's work: it comes with the model, or step 2 teaches it first.
+    bare = replace(model, facts=replace(model.facts, offset=False))
+    stage = replace(find_preset("refine").stages[0], samples=2)
+    untaught, taught = (replace(find_preset("refine"), stages=(replace(stage, project=n),)) for n in (0, 1))
+    with pytest.raises(InputError, match="has no E, so --samples 2 need step 2"):
+        plan(photo(), gan, mask="none", general=bare, config=untaught)
+    plan(photo(), gan, mask="none", general=bare, config=taught)
+    plan(photo(), gan, mask="none", general=model, config=untaught)
+    plan(photo(), gan, mask="none", general=bare, config=untaught, refine=0)
     with pytest.raises(InputError, match="leave --prior or --general out"):
         plan(photo(), gan, general=model, prior="box")
     with pytest.raises(InputError, match="reads pictures of 16 px"):

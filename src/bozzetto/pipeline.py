@@ -145,10 +145,18 @@ def find_model(general: str | Path | GeneralModel, device: torch.device) -> Gene
 
 def refining(config: FitConfig, model: GeneralModel, refine: int | None) -> FitConfig:
     """The settings of a fit from a general model: `refine` iterations of step 3 in each stage, None for the settings'
-    own; 0 for no fit at all, a preview. Raises InputError for a negative number."""
+    own; 0 for no fit at all, a preview. Raises InputError for a negative number, and for samples nobody can make."""
     if refine is not None and refine < 0:
         raise InputError(f"--refine cannot be {refine}; give how many iterations to refine with, or 0 for a preview.")
     stages = config.stages if refine is None else tuple(replace(stage, factorise=refine) for stage in config.stages)
+    learned = model.facts.offset
+    for stage in stages:
+        learned = learned or stage.project > 0
+        if stage.samples > 0 and stage.factorise > 0 and not learned:
+            raise InputError(
+                f"The general model '{model.facts.name}' has no E, so --samples {stage.samples} need step 2, where it "
+                "learns to make them; give --project above 0 too, or --samples 0."
+            )
     prior, turn = replace(config.prior, iterations=0), replace(config.turn, use=False)
     nets = replace(config.nets, width=model.facts.width)
     if refine == 0:  # one pass costs so little that it is made in full precision
