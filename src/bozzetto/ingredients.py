@@ -386,5 +386,7 @@ def preview_of(job: Plan, masked: Masked) -> Reconstruction:
     problem = problem_of(replace(job, config=exact), masked, Found(w, job.picture.image[None]), None)
     texture = job.config.texture if job.general.facts.albedo else "photo"
     factors = factors_of(job.general.networks, problem, texture)
-    found = assemble(problem.photo, problem.photo, problem.mask, factors, w[0], job.camera, job.depth_range)
+    found = assemble(
+        problem.photo, problem.photo, problem.mask, factors, w[0], job.camera, job.depth_range, even=texture == "photo"
+    )
     return textured(job, replace(found, inversion=found.recon.clamp(0, 1)))

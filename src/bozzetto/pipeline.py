@@ -344,7 +344,16 @@ def reconstruct(
 def _record(job: Plan, problem: Problem, found: Found, nets: Networks) -> Reconstruction:
     """The object as the networks have it now, without provenance."""
     factors = factors_of(nets, problem, job.config.texture)
-    return assemble(problem.photo, found.image, problem.mask, factors, found.w[0], job.camera, job.depth_range)
+    return assemble(
+        problem.photo,
+        found.image,
+        problem.mask,
+        factors,
+        found.w[0],
+        job.camera,
+        job.depth_range,
+        even=job.config.texture == "photo",
+    )
 
 
 def _found_out(job: Plan, masked: Masked, found: Found) -> dict[str, Any]:

@@ -6,12 +6,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bozzetto.geometry.heightfield import normals
 from bozzetto.geometry.render import render
 from bozzetto.geometry.warp import sample, turned_with
-from bozzetto.results.carried import carry, fill_alike
+from bozzetto.results.carried import carry, fill_alike, shown_well
 from bozzetto.results.provenance import Provenance
 from bozzetto.results.reconstruction import Reconstruction
 from bozzetto.types import BORDER_COLUMNS, Camera, DepthRange, Factors
+
+# Of trust (0..1): where the mirror point has so much more of it than the own one, its mask alone counts.
+_MIRRORED = 0.5
 
 
 def mask_to_canonical(
@@ -20,14 +24,25 @@ def mask_to_canonical(
     depth_posed: Float[Tensor, "b 1 s s"],
     view: Float[Tensor, "b 6"],
     camera: Camera,
+    even: bool = False,
 ) -> Float[Tensor, "b 1 s s"]:
     """The photo's object mask carried to the canonical frame: each canonical point reads it where the photo shows it.
 
     Points the photo hides (behind `depth_posed`) or does not hold take the mask of the nearest points it shows,
     those of like depth first: a cheek behind the nose stays object, the backdrop behind the ear stays backdrop.
+
+    Args:
+        even: the object's two sides are alike. What the photo shows less well than its mirror point, at a grazing
+            angle or not at all, then takes that one's mask: at a far cheek a degree of error in the shape would
+            otherwise leave the object's outline in rags.
     """
     grid, unsure = carry(depth, depth_posed, view, camera)
-    return fill_alike(sample(mask, grid.clamp(-1, 1)), ~unsure, depth * camera.focal_px)
+    own = fill_alike(sample(mask, grid.clamp(-1, 1)), ~unsure, depth * camera.focal_px)
+    if not even:
+        return own
+    trust = shown_well(depth, normals(depth, camera), view, unsure, camera)
+    share = ((trust.flip(3) - trust) / _MIRRORED).clamp(0, 1)
+    return own + share * (own.flip(3) - own)
 
 
 def normals_to_view(
@@ -53,6 +68,7 @@ def assemble(
     camera: Camera,
     depth_range: DepthRange = DepthRange(),  # noqa: B008  frozen
     provenance: Provenance | None = None,
+    even: bool = False,
 ) -> Reconstruction:
     """Render a batch of one in its own view and light and gather the record.
 
@@ -62,9 +78,10 @@ def assemble(
         mask: the object in the photo's pose, soft, 0..1.
         factors: depth [1, 1, S, S], albedo [1, 3, S, S], view [1, 6], light [1, 4], on any device.
         latent: w, one row a layer, or one row for all.
+        even: see `mask_to_canonical`.
     """
     seen = render(factors, camera, depth_range)
-    outline = mask_to_canonical(mask, factors.depth, seen.depth, factors.view, camera).clone()
+    outline = mask_to_canonical(mask, factors.depth, seen.depth, factors.view, camera, even).clone()
     outline[..., :BORDER_COLUMNS] = 0  # the depth there is no shape, and would stand out as a wall
     outline[..., -BORDER_COLUMNS:] = 0
 

@@ -134,12 +134,23 @@ def lift(
     grid, unsure = carry(factors.depth, seen.depth, factors.view, camera)
     colour = (sample(photo, grid.clamp(-1, 1)) / seen.shading.clamp(min=DARKEST)).clamp(0, 1)
 
-    moved = move(unproject(factors.depth, camera).flatten(1, 2), factors.view).unflatten(1, (camera.size, camera.size))
-    ray = F.normalize(moved, dim=-1).permute(0, 3, 1, 2)
-    cosine = -(turned_with(factors.view, seen.normal) * ray).sum(1, keepdim=True)
-    trust = ((cosine - _GRAZING) / (_FACING - _GRAZING)).clamp(0, 1) * ~unsure
+    trust = shown_well(factors.depth, seen.normal, factors.view, unsure, camera)
     trust[..., :BORDER_COLUMNS] = trust[..., -BORDER_COLUMNS:] = 0  # the depth there is no shape
     return Lifted(colour, _within(mask, trust, grid.clamp(-1, 1)))
+
+
+def shown_well(
+    depth: Float[Tensor, "b 1 s s"],
+    normal: Float[Tensor, "b 3 s s"],
+    view: Float[Tensor, "b 6"],
+    unsure: Bool[Tensor, "b 1 s s"],
+    camera: Camera,
+) -> Float[Tensor, "b 1 s s"]:
+    """How well the photo shows each canonical point: 0 where it is unsure or seen at a grazing angle, up to 1."""
+    moved = move(unproject(depth, camera).flatten(1, 2), view).unflatten(1, (camera.size, camera.size))
+    ray = F.normalize(moved, dim=-1).permute(0, 3, 1, 2)
+    cosine = -(turned_with(view, normal) * ray).sum(1, keepdim=True)
+    return ((cosine - _GRAZING) / (_FACING - _GRAZING)).clamp(0, 1) * ~unsure
 
 
 def _within(
