@@ -131,7 +131,7 @@ class FitConfig:
     view: ViewConfig = field(default_factory=ViewConfig)
     nets: NetConfig = field(default_factory=NetConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
-    texture: Literal["network", "photo"] = "network"  # the result's albedo: A's, or the photo's own, unshaded (ours)
+    texture: Literal["network", "photo"] = "network"  # albedo: A's, or the photo's own and its mirror side's (ours)
     texture_px: int = 512  # a side at most of the photo's albedo as fine as the photo, for exports; 0: none (ours)
 
 

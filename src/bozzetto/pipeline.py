@@ -144,12 +144,22 @@ def find_model(general: str | Path | GeneralModel, device: torch.device) -> Gene
 
 
 def refining(config: FitConfig, model: GeneralModel, refine: int | None) -> FitConfig:
-    """The settings of a fit from a general model: `refine` iterations of step 3 in each stage, None for the settings'
-    own; 0 for no fit at all, a preview. Raises InputError for a negative number, and for samples nobody can make."""
+    """The settings of a fit from a general model.
+
+    Args:
+        refine: iterations of step 3 in each stage that has any, None for the settings' own; 0 for no fit at all, a
+            preview.
+
+    Raises:
+        InputError: a negative number, or samples that nobody has learned to make.
+    """
     if refine is not None and refine < 0:
         raise InputError(f"--refine cannot be {refine}; give how many iterations to refine with, or 0 for a preview.")
-    stages = config.stages if refine is None else tuple(replace(stage, factorise=refine) for stage in config.stages)
-    learned = model.facts.offset
+    stages = tuple(
+        replace(stage, factorise=stage.factorise if refine is None or stage.factorise == 0 else refine)
+        for stage in config.stages
+    )
+    learned = model.facts.offset or config.project.teacher == "none"  # without a teacher nothing is projected
     for stage in stages:
         learned = learned or stage.project > 0
         if stage.samples > 0 and stage.factorise > 0 and not learned:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 from synthetic_dome import dome
 
 from bozzetto.geometry.render import look, render
 from bozzetto.results import Reconstruction
-from bozzetto.results.assemble import mask_to_canonical, normals_to_view
-from bozzetto.types import Camera
+from bozzetto.results.assemble import assemble, mask_to_canonical, normals_to_view
+from bozzetto.types import BORDER_COLUMNS, Camera
 
 
 def test_the_record_holds_its_own_rendering(record: Reconstruction) -> None:
@@ -39,23 +40,43 @@ def carried_mask(scene: Reconstruction, mask: torch.Tensor, even: bool) -> torch
     return mask_to_canonical(mask[None], *given, even=even)[0]
 
 
-def test_the_far_side_of_an_even_object_takes_the_outline_of_the_near_one() -> None:
+@pytest.mark.parametrize("yaw", [-0.5, -0.35, 0.35, 0.5])
+@pytest.mark.parametrize("rest", [(0.0, 0.0), (0.1, 0.05)], ids=["level", "pitched-rolled"])
+def test_the_far_side_of_an_even_object_takes_the_outline_of_the_near_one(
+    yaw: float, rest: tuple[float, float]
+) -> None:
     front = dome(48, (0.0,) * 6).canonical_mask > 0.5
+    turned = dome(48, (rest[0], yaw, rest[1], 0.0, 0.0, 0.0))
+    columns = torch.arange(48)[turned.mask[0].amax(0) > 0.5]
+    far = columns[:5] if yaw > 0 else columns[-5:]
+    near = slice(28, None) if yaw > 0 else slice(None, 20)
+    # As when the object's shape is taken to reach further out than it does: its far rim reads backdrop.
+    spoilt = turned.mask.clone()
+    spoilt[..., far] = 0
+    for mask, gain in ((turned.mask, 0.01), (spoilt, 0.09)):
+        plain, even = (carried_mask(turned, mask, each) for each in (False, True))
 
-    def overlap(mask: torch.Tensor) -> float:
-        return float((mask & front).sum() / (mask | front).sum())
+        def overlap(found: torch.Tensor) -> float:
+            inside = found > 0.5
+            return float((inside & front).sum() / (inside | front).sum())
 
-    for yaw in (-0.5, -0.35, 0.35, 0.5):
-        turned = dome(48, (0.0, yaw, 0.0, 0.0, 0.0, 0.0))
-        columns = torch.arange(48)[turned.mask[0].amax(0) > 0.5]
-        far, near = (columns[:5], slice(26, None)) if yaw > 0 else (columns[-5:], slice(None, 22))
-        # As when the object's shape is taken to reach further out than it does: its far rim reads backdrop.
-        spoilt = turned.mask.clone()
-        spoilt[..., far] = 0
-        for mask, gain in ((turned.mask, 0.02), (spoilt, 0.09)):
-            plain, even = (carried_mask(turned, mask, each) > 0.5 for each in (False, True))
-            assert overlap(even) > overlap(plain) + gain
-            assert torch.equal(even[..., near], plain[..., near])
+        assert overlap(even) > overlap(plain) + gain
+        changed = ((even > 0.5) != (plain > 0.5)).float()
+        assert changed[..., near].mean() < 0.2 * changed.mean()
+        # Every point is its own, its mirror point's, or between them.
+        low, high = torch.minimum(plain, plain.flip(2)), torch.maximum(plain, plain.flip(2))
+        assert (even >= low - 1e-6).all()
+        assert (even <= high + 1e-6).all()
+
+
+def test_the_record_takes_the_outline_that_it_is_asked_for() -> None:
+    made = dome(48, (0.0, 0.35, 0.0, 0.0, 0.0, 0.0))
+    given = (made.image[None], made.inversion[None], made.mask[None], made.factors(), made.latent)
+    masks = [assemble(*given, made.camera, made.depth_range, even=even).canonical_mask for even in (False, True)]
+    for mask, even in zip(masks, (False, True), strict=True):
+        inside = slice(BORDER_COLUMNS, -BORDER_COLUMNS)
+        assert torch.equal(mask[..., inside], carried_mask(made, made.mask, even)[..., inside])
+    assert not torch.equal(*masks)
 
 
 def test_a_photo_from_the_front_keeps_each_side_s_own_outline() -> None:
@@ -66,14 +87,17 @@ def test_a_photo_from_the_front_keeps_each_side_s_own_outline() -> None:
     assert torch.equal(carried_mask(front, lopsided, True), carried_mask(front, lopsided, False))
 
 
-def test_items_of_a_batch_do_not_mix() -> None:
+@pytest.mark.parametrize("even", [False, True])
+def test_items_of_a_batch_do_not_mix(even: bool) -> None:
     scenes = [dome(24, (0.0, yaw, 0.0, 0.0, 0.0, 0.0)) for yaw in (0.3, -0.2)]
     mask, depth, posed, view = (
         torch.stack([getattr(s, name) for s in scenes]) for name in ("mask", "depth", "depth_posed", "view")
     )
-    both = mask_to_canonical(mask, depth, posed, view, Camera(24))
+    both = mask_to_canonical(mask, depth, posed, view, Camera(24), even)
     for i in range(2):
-        alone = mask_to_canonical(mask[i : i + 1], depth[i : i + 1], posed[i : i + 1], view[i : i + 1], Camera(24))
+        alone = mask_to_canonical(
+            mask[i : i + 1], depth[i : i + 1], posed[i : i + 1], view[i : i + 1], Camera(24), even
+        )
         assert torch.allclose(both[i : i + 1], alone, atol=1e-6)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from bozzetto.results.provenance import Provenance
 from bozzetto.results.reconstruction import Reconstruction
 from bozzetto.types import BORDER_COLUMNS, Camera, DepthRange, Factors
 
-# Of trust (0..1): where the mirror point has so much more of it than the own one, its mask alone counts.
+# Of trust (0..1, `shown_well`): where the mirror point has so much more of it than the own one, its mask alone counts.
 _MIRRORED = 0.5
 
 
@@ -32,9 +33,10 @@ def mask_to_canonical(
     those of like depth first: a cheek behind the nose stays object, the backdrop behind the ear stays backdrop.
 
     Args:
-        even: the object's two sides are alike. What the photo shows less well than its mirror point, at a grazing
-            angle or not at all, then takes that one's mask: at a far cheek a degree of error in the shape would
-            otherwise leave the object's outline in rags.
+        even: the object's two sides are alike. About points that the photo shows less well than their mirror points, at
+            a grazing angle or not at all, that side's mask is mixed in, and from a difference in trust of `_MIRRORED`
+            on it counts alone: at a far cheek a small error of the shape would otherwise leave the outline in rags.
+            Where both are shown alike, well or badly, each keeps its own.
     """
     grid, unsure = carry(depth, depth_posed, view, camera)
     own = fill_alike(sample(mask, grid.clamp(-1, 1)), ~unsure, depth * camera.focal_px)
@@ -42,6 +44,8 @@ def mask_to_canonical(
         return own
     trust = shown_well(depth, normals(depth, camera), view, unsure, camera)
     share = ((trust.flip(3) - trust) / _MIRRORED).clamp(0, 1)
+    # The surface ripples from row to row at the rim, and trust with it: not to change sides with every row.
+    share = F.avg_pool2d(F.max_pool2d(share, 5, 1, 2), 5, 1, 2, count_include_pad=False)
     return own + share * (own.flip(3) - own)
 
 
