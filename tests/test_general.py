@@ -7,14 +7,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bozzetto import ingredients, pipeline, train_general
+from bozzetto import train_general
 from bozzetto.config import GeneralConfig, Round, Stage, TurnConfig
 from bozzetto.errors import CheckpointError, InputError, OutputError
 from bozzetto.export.sheet import factor_tiles
@@ -26,9 +25,7 @@ from bozzetto.keep import Interrupted, Quiet
 from bozzetto.method.joint import JointEvent
 from bozzetto.nets.networks import make_networks
 from bozzetto.pipeline import plan, reconstruct
-from bozzetto.presets import PRESETS, find_preset
 from bozzetto.results import Reconstruction
-from bozzetto.results.assemble import assemble
 from bozzetto.results.folder import read_preview
 from bozzetto.train_general import card, train, working_folder
 from tiny_run import CONFIG, INVERSION, Interrupter, photo, write_gan
@@ -231,36 +228,6 @@ def test_a_model_without_an_albedo_network_sees_the_same(
         assert torch.equal(value, before[name] if anew else light.networks.state()[name]), name
 
 
-def test_the_outline_is_mirrored_where_the_colours_are(
-    model: GeneralModel, trained: tuple[Path, Heard], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gan = str(trained[0].parent / "gan.safetensors")
-    light = replace(model, facts=replace(model.facts, albedo=False, offset=False))
-    told: list[bool] = []
-
-    def heard(*given: Any, even: bool = False) -> Reconstruction:
-        told.append(even)
-        return assemble(*given, even=even)
-
-    monkeypatch.setattr(ingredients, "assemble", heard)
-    monkeypatch.setattr(pipeline, "assemble", heard)
-    for texture in ("network", "photo"):
-        config = replace(CONFIG, texture=texture)
-        for each in (model, light):
-            reconstruct(photo(), gan, mask="none", general=each, config=config, refine=0)
-        reconstruct(photo(), gan, mask="none", general=model, config=config, inversion=INVERSION, refine=1)
-    # Preview, preview of a model without A, whose colours are the photo's whatever is asked; preview and fit.
-    assert told == [False, True, False, False, True, True, True, True]
-
-
-def test_presets_refine_only_where_they_have_step_3(model: GeneralModel) -> None:
-    bare = replace(model, facts=replace(model.facts, offset=False))
-    for name in PRESETS:
-        stages = find_preset(name).stages
-        refined = pipeline.refining(find_preset(name), bare, 7).stages
-        assert [stage.factorise for stage in refined] == [7 if stage.factorise else 0 for stage in stages], name
-
-
 def test_a_refinement_of_no_movement_is_the_preview(model: GeneralModel, trained: tuple[Path, Heard]) -> None:
     gan = str(trained[0].parent / "gan.safetensors")
     still = replace(CONFIG, optim=replace(CONFIG.optim, lr=1e-30, project_lr=1e-30), texture="photo")
@@ -322,19 +289,6 @@ def test_what_does_not_go_together_is_refused(model: GeneralModel, trained: tupl
         plan(photo(), gan, preset="refine")
     with pytest.raises(InputError, match="--refine cannot be -1"):
         plan(photo(), gan, general=model, refine=-1)
-    # Samples are E's work: it comes with the model, or step 2 teaches it first.
-    bare = replace(model, facts=replace(model.facts, offset=False))
-    stage = replace(find_preset("refine").stages[0], samples=2)
-    untaught, taught = (replace(find_preset("refine"), stages=(replace(stage, project=n),)) for n in (0, 1))
-    with pytest.raises(InputError, match="has no E, so --samples 2 need step 2"):
-        plan(photo(), gan, mask="none", general=bare, config=untaught)
-    plan(photo(), gan, mask="none", general=bare, config=taught)
-    plan(photo(), gan, mask="none", general=model, config=untaught)
-    unled = replace(
-        untaught, project=replace(untaught.project, teacher="none")
-    )  # step 3 sees the renderings as they are
-    plan(photo(), gan, mask="none", general=bare, config=unled)
-    plan(photo(), gan, mask="none", general=bare, config=untaught, refine=0)
     with pytest.raises(InputError, match="leave --prior or --general out"):
         plan(photo(), gan, general=model, prior="box")
     with pytest.raises(InputError, match="reads pictures of 16 px"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +193,34 @@ def read_facts(text: str, file: str) -> GeneralFacts:
     except DAMAGED as error:
         raise CheckpointError(f"The file {file} does not say what its networks are; get it again.") from error
     return facts
+
+
+def refining(config: FitConfig, model: GeneralModel, refine: int | None) -> FitConfig:
+    """The settings of a fit from a general model.
+
+    Args:
+        refine: iterations of step 3 in each stage that has any, None for the settings' own; 0 for no fit at all, a
+            preview.
+
+    Raises:
+        InputError: a negative number, or samples that nobody has learned to make.
+    """
+    if refine is not None and refine < 0:
+        raise InputError(f"--refine cannot be {refine}; give how many iterations to refine with, or 0 for a preview.")
+    stages = tuple(
+        replace(stage, factorise=stage.factorise if refine is None or stage.factorise == 0 else refine)
+        for stage in config.stages
+    )
+    learned = model.facts.offset or config.project.teacher == "none"  # without a teacher nothing is projected
+    for stage in stages:
+        learned = learned or stage.project > 0
+        if stage.samples > 0 and stage.factorise > 0 and not learned:
+            raise InputError(
+                f"The general model '{model.facts.name}' has no E, so --samples {stage.samples} need step 2, where it "
+                "learns to make them; give --project above 0 too, or --samples 0."
+            )
+    prior, turn = replace(config.prior, iterations=0), replace(config.turn, use=False)
+    nets = replace(config.nets, width=model.facts.width)
+    if refine == 0:  # one pass costs so little that it is made in full precision
+        stages, config = (), replace(config, compute=replace(config.compute, precision="fp32"))
+    return replace(config, stages=stages, prior=prior, turn=turn, nets=nets)

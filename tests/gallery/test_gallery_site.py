@@ -19,9 +19,9 @@ from bozzetto.errors import InputError, OutputError
 from bozzetto.export.turn import turned
 from bozzetto.gallery import find_results, write_site
 from bozzetto.gallery.cards import PICTURES, UNKNOWN, card_of, slugs
-from bozzetto.general_model import GeneralFacts, GeneralModel
+from bozzetto.general_model import GeneralFacts, GeneralModel, refining
 from bozzetto.nets.networks import make_networks
-from bozzetto.pipeline import plan, refining
+from bozzetto.pipeline import plan
 from bozzetto.presets import PRESETS
 from bozzetto.results import Provenance, Reconstruction
 from bozzetto.results.facts import OTHER_PRESET, facts_of, preset_of
